@@ -1,0 +1,5 @@
+"""`python -m understudy`."""
+
+from .cluster.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""Who does the work: provider, channel, mapper, reducer, router; each a pure core and a thin shell."""

@@ -1,0 +1,1 @@
+"""One logical model call: attempts, back-off and candidates under one budget."""

@@ -1,0 +1,1 @@
+"""Works on slices of a job's items, many at once."""

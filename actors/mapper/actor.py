@@ -1,0 +1,176 @@
+"""The Mapper actor: the shell that runs items at once, each by the job's interpreter."""
+
+import asyncio
+import dataclasses
+from typing import Any, Final
+
+from ...protocols.envelope import Envelope
+from ...protocols.errors import ActorDied, UnderstudyError
+from ...protocols.jobs import JobSpec
+from ...protocols.messages import CancelJob, ItemDone, Results, Slice
+from ..call.caller import Caller
+from ..call.switchboard import Switchboard
+from ..interpreter import Interpreter, load
+from ..shell import ActorShell, log
+from .blocks import Block, Blocks, decode_spec
+from .core import Item, MapperCore
+
+FLUSH_COUNT: Final = 32
+FLUSH_S: Final = 0.02
+"""Results are told after so many items or so many seconds: a message costs about 1 ms of CPU in all."""
+
+
+@dataclasses.dataclass(slots=True)
+class _Work:
+    """A job as a Mapper sees it: who told it, how to do it, and the tasks that do."""
+
+    home: str
+    spec: JobSpec
+    interpreter: Interpreter
+    caller: Caller
+    tasks: set[asyncio.Task[None]] = dataclasses.field(default_factory=set)
+    done: list[ItemDone] = dataclasses.field(default_factory=list)
+    timer: asyncio.TimerHandle | None = None
+
+
+class Mapper(ActorShell):
+    """Works on slices. It knows nothing but what is in its hands; when it dies, its slices go to others."""
+
+    def __init__(self, name: str, namespace: str) -> None:
+        super().__init__(name, namespace)
+        self._core = MapperCore()
+        self._work: dict[str, _Work] = {}
+        self._opening: dict[str, asyncio.Task[_Work]] = {}
+        self._blocks = Blocks(self._fetch)
+        self._homes: dict[str, str] = {}
+        self._board = Switchboard(self.post)
+        self.post.on(Slice, self._slice)
+        self.post.on(CancelJob, self._cancel)
+
+    # Slices -----------------------------------------------------------------------------------------------------------
+
+    async def _slice(self, envelope: Envelope, piece: Slice) -> None:
+        self._homes[piece.job] = envelope.sender
+        self._core.take(piece)
+        try:
+            work = await self._open(piece.job)
+        except Exception as error:  # noqa: BLE001 - a job that can't be opened is answered, item by item, by its cause
+            self._refuse(piece, error)
+            return
+        self._staff(work)
+
+    async def _open(self, job: str) -> _Work:
+        known = self._work.get(job)
+        if known is not None:
+            return known
+        task = self._opening.get(job)
+        if task is None:
+            task = self._opening[job] = asyncio.get_running_loop().create_task(self._load(job))
+            task.add_done_callback(lambda _: self._opening.pop(job, None))
+        return await asyncio.shield(task)
+
+    async def _load(self, job: str) -> _Work:
+        spec = decode_spec(await (await self._handle(self._homes[job])).spec.remote(job))
+        work = _Work(self._homes[job], spec, load(spec), self._board.caller(spec.config))
+        self._work[job] = work
+        return work
+
+    async def _handle(self, name: str) -> Any:
+        import ray  # noqa: PLC0415 - the shell's runtime, never needed by tests of the core
+
+        try:
+            return await asyncio.to_thread(ray.get_actor, name, self.namespace)
+        except ValueError as error:
+            raise ActorDied(f"there is no actor {name}") from error
+
+    async def _fetch(self, job: str, number: int) -> bytes:
+        handle = await self._handle(self._homes[job])
+        [reference] = await handle.block.remote(job, number)
+        data: bytes = await reference
+        return data
+
+    def _refuse(self, piece: Slice, error: Exception) -> None:
+        log.warning("job_not_opened", job=piece.job, cause=str(error))
+        self._core.cancel(piece.job)
+        home = self._homes[piece.job]
+        text = str(error).split("\n", 1)[0] or type(error).__name__
+        self.post.spawn(self._refuse_items(piece, home, text))
+
+    async def _refuse_items(self, piece: Slice, home: str, text: str) -> None:
+        block = await self._blocks.get(piece.job, piece.block)
+        done = tuple(ItemDone(block.first + place, error=text) for place in range(piece.start, piece.stop))
+        self.post.tell(home, Results(piece.job, done), job=piece.job)
+
+    # Items ------------------------------------------------------------------------------------------------------------
+
+    def _staff(self, work: _Work) -> None:
+        """Starts as many runners as there are items, up to the job's width; a runner takes items until none is left."""
+        while len(work.tasks) < work.spec.width:
+            item = self._core.start(work.spec.id, work.spec.width)
+            if item is None:
+                return
+            task = asyncio.get_running_loop().create_task(self._run(work, item))
+            work.tasks.add(task)
+            task.add_done_callback(work.tasks.discard)
+
+    async def _run(self, work: _Work, item: Item | None) -> None:
+        job, width = work.spec.id, work.spec.width
+        block: Block | None = None
+        number = -1
+        while item is not None:
+            if block is None or item.block != number:
+                block, number = await self._blocks.get(job, item.block), item.block
+            done = await self._map(work, block.first + item.place, block.items[item.place])
+            self._core.ended(job)
+            self._tell(work, done)
+            item = self._core.start(job, width)
+
+    async def _map(self, work: _Work, number: int, item: bytes) -> ItemDone:
+        try:
+            return await work.interpreter.map(number, item, work.caller)
+        except UnderstudyError as error:
+            return ItemDone(number, error=str(error))
+        except Exception as error:  # noqa: BLE001 - a fault in one item's interpretation keeps all others
+            log.exception("item_failed", job=work.spec.id, item=number)
+            return ItemDone(number, error=f"{type(error).__name__}: {error}"[:500])
+
+    # Results ----------------------------------------------------------------------------------------------------------
+
+    def _tell(self, work: _Work, done: ItemDone) -> None:
+        work.done.append(done)
+        if len(work.done) >= FLUSH_COUNT or not self._core.held(work.spec.id):
+            self._flush(work)
+        elif work.timer is None:
+            work.timer = asyncio.get_running_loop().call_later(FLUSH_S, self._flush, work)
+
+    def _flush(self, work: _Work) -> None:
+        if work.timer is not None:
+            work.timer.cancel()
+            work.timer = None
+        if work.done:
+            done, work.done = tuple(work.done), []
+            weight = 64 + sum(64 + len(one.data) for one in done)
+            self.post.tell(work.home, Results(work.spec.id, done), job=work.spec.id, weight=weight)
+
+    def _cancel(self, _: Envelope, cancel: CancelJob) -> None:
+        self._core.cancel(cancel.job)
+        self._blocks.forget(cancel.job)
+        self._homes.pop(cancel.job, None)
+        work = self._work.pop(cancel.job, None)
+        if work is None:
+            return
+        if work.timer is not None:
+            work.timer.cancel()
+        for task in work.tasks:  # cancelling a task closes its socket and gives its permit back
+            task.cancel()
+
+    def on_peer_down(self, name: str) -> None:
+        """A Provider can't be reached: its channel asks the successor."""
+        self._board.provider_down(name)
+
+    async def stop(self) -> None:
+        """Closes the sockets and gives the permits back."""
+        for job in list(self._work):
+            self._cancel(Envelope("", "", CancelJob(job)), CancelJob(job))
+        await self._board.close()
+        await super().stop()

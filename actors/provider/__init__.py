@@ -1,0 +1,1 @@
+"""One provider account: its limits and leases, its breaker, its latencies, its spend."""

@@ -1,0 +1,213 @@
+"""The limits of one account, shared out as leases: requests and tokens in a sliding window, and calls in flight.
+
+The rule that makes it exact: a permit counts from the moment it is granted until its window has passed after the last
+moment at which the provider can have seen its request. While it is out in a lease it counts as used. When its holder
+settles it, it counts until `window` after the request's latest possible arrival, which is its sending plus the smaller
+of the time its call took and the guard. When a holder falls silent, all it has not settled is presumed spent at its
+lease's end. So the requests a provider sees in *any* window never pass the quota, whoever sends them.
+
+Prior art: client-side leases as in Google's Doorman; the sliding-window log.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Final
+
+from ...protocols.config import Limits
+from ...protocols.messages import Spent
+from .window import SlidingWindow
+
+UNLIMITED: Final = 1 << 60
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Block:
+    """What a lease adds to its holder's permits; `slots` is -1 where concurrency has no limit."""
+
+    requests: int = 0
+    tokens: int = 0
+    slots: int = -1
+
+
+@dataclasses.dataclass(slots=True)
+class Holding:
+    """What one holder has out: granted, and not settled, given back or presumed spent."""
+
+    requests: int = 0
+    tokens: int = 0
+    slots: int = 0
+    #: After this time the holder spends nothing of it.
+    until: float = 0.0
+    #: (counted until, requests, tokens) that were presumed spent and not settled yet, oldest first.
+    presumed: list[tuple[float, int, int]] = dataclasses.field(default_factory=list)
+
+
+class Limiter:
+    """Grants, settles and takes back permits; told the time, never waits.
+
+    Args:
+        limits: the account's quotas; None means unlimited.
+        ttl_s: how long a granted permit may be spent.
+    """
+
+    def __init__(self, limits: Limits, *, ttl_s: float) -> None:
+        self.limits = limits
+        self.ttl_s = ttl_s
+        self.window_s = limits.window_s
+        self.guard_s = limits.window_s / 40 if limits.guard_s is None else limits.guard_s
+        self.max_requests = limits.rpm or UNLIMITED
+        self.max_tokens = limits.tpm or UNLIMITED
+        self.max_slots = limits.concurrency or UNLIMITED
+        self.requests = SlidingWindow(limits.window_s)
+        self.tokens = SlidingWindow(limits.window_s)
+        self.holdings: dict[str, Holding] = {}
+        self.leased_requests = 0
+        self.leased_tokens = 0
+        self.leased_slots = 0
+
+    # What can be granted ----------------------------------------------------------------------------------------------
+
+    def room(self, *, now: float) -> Block:
+        """What could be granted now, in total."""
+        self.expire(now=now)
+        return Block(
+            self.max_requests - self.requests.used - self.leased_requests,
+            self.max_tokens - self.tokens.used - self.leased_tokens,
+            self.max_slots - self.leased_slots,
+        )
+
+    def grant(self, holder: str, sizes: Sequence[int], *, now: float, slots: int | None = None) -> Block:
+        """Leases permits for the longest prefix of `sizes` (tokens per call) that fits; maybe for none.
+
+        `slots` is how many of those calls need a new slot (all, unless said otherwise).
+        """
+        room = self.room(now=now)
+        wanted_slots = len(sizes) if slots is None else slots
+        most = min(len(sizes), room.requests)
+        if self.limits.concurrency:
+            most = min(most, room.slots + len(sizes) - wanted_slots)
+        count = tokens = 0
+        for size in sizes[: max(most, 0)]:
+            if tokens + size > room.tokens:
+                break
+            tokens += size
+            count += 1
+        if not count:
+            return Block(slots=0 if self.limits.concurrency else -1)
+        new_slots = max(0, count - (len(sizes) - wanted_slots)) if self.limits.concurrency else 0
+        self._lease(holder, count, tokens, new_slots, now=now)
+        return Block(count, tokens, new_slots if self.limits.concurrency else -1)
+
+    def _lease(self, holder: str, requests: int, tokens: int, slots: int, *, now: float) -> None:
+        holding = self.holdings.setdefault(holder, Holding())
+        holding.requests += requests
+        holding.tokens += tokens
+        holding.slots += slots
+        holding.until = now + self.ttl_s
+        self.leased_requests += requests
+        self.leased_tokens += tokens
+        self.leased_slots += slots
+
+    def impossible(self, size: int) -> bool:
+        """True when a call of `size` tokens can never be granted."""
+        return size > self.max_tokens
+
+    def free_at(self, size: int, *, now: float) -> float | None:
+        """When a call of `size` tokens would fit if no lease came back before; None when nothing expires by itself."""
+        self.expire(now=now)
+        times = [
+            self.requests.free_at(1 + self.leased_requests, self.max_requests),
+            self.tokens.free_at(size + self.leased_tokens, self.max_tokens),
+        ]
+        known = [time for time in times if time is not None]
+        return max(known) if known else None
+
+    # What comes back --------------------------------------------------------------------------------------------------
+
+    def settle(self, holder: str, spent: Spent, *, now: float) -> None:
+        """A permit of `holder` was spent `spent.age_s` ago and its call has ended; its slot stays with the holder."""
+        holding = self.holdings.setdefault(holder, Holding())
+        self._uncount(holding, 1, spent.reserved)
+        until = now - spent.age_s + min(spent.took_s, self.guard_s) + self.window_s
+        self.requests.add(1, until=until, now=now)
+        self.tokens.add(spent.tokens, until=until, now=now)
+
+    def give_back(self, holder: str, *, requests: int, tokens: int, slots: int) -> None:
+        """Unspent permits return; more than the holder has out is ignored."""
+        holding = self.holdings.get(holder)
+        if holding is None:
+            return
+        self._uncount(holding, requests, tokens)
+        slots = min(slots, holding.slots)
+        holding.slots -= slots
+        self.leased_slots -= slots
+
+    def _uncount(self, holding: Holding, requests: int, tokens: int) -> None:
+        """Takes `requests` and `tokens` off what is out, what was presumed spent first."""
+        while holding.presumed and (requests or tokens):
+            until, had_requests, had_tokens = holding.presumed[0]
+            take_requests, take_tokens = min(requests, had_requests), min(tokens, had_tokens)
+            self.requests.remove(take_requests, until=until)
+            self.tokens.remove(take_tokens, until=until)
+            requests -= take_requests
+            tokens -= take_tokens
+            if take_requests == had_requests and take_tokens == had_tokens:
+                holding.presumed.pop(0)
+            else:
+                holding.presumed[0] = (until, had_requests - take_requests, had_tokens - take_tokens)
+                break
+        requests, tokens = min(requests, holding.requests), min(tokens, holding.tokens)
+        holding.requests -= requests
+        holding.tokens -= tokens
+        self.leased_requests -= requests
+        self.leased_tokens -= tokens
+
+    def expire(self, *, now: float) -> None:
+        """Forgets what no longer counts, and presumes spent what silent holders have not settled."""
+        self.requests.expire(now=now)
+        self.tokens.expire(now=now)
+        for holding in self.holdings.values():
+            if (holding.requests or holding.tokens) and holding.until <= now:
+                self._presume(holding, now=now)
+
+    def _presume(self, holding: Holding, *, now: float) -> None:
+        until = holding.until + self.guard_s + self.window_s
+        self.leased_requests -= holding.requests
+        self.leased_tokens -= holding.tokens
+        if until > now:
+            self.requests.add(holding.requests, until=until, now=now)
+            self.tokens.add(holding.tokens, until=until, now=now)
+            holding.presumed.append((until, holding.requests, holding.tokens))
+        holding.requests = holding.tokens = 0
+        holding.presumed = [row for row in holding.presumed if row[0] > now]
+
+    def forget(self, holder: str, *, now: float) -> None:
+        """The holder is dead and its sockets are closed: its slots return, the rest is presumed spent at its lease's end."""
+        holding = self.holdings.pop(holder, None)
+        if holding is None:
+            return
+        self.leased_slots -= holding.slots
+        if holding.requests or holding.tokens:
+            holding.until = min(holding.until, now)  # a dead holder spends nothing after its death
+            self._presume(holding, now=now)
+
+    def fill(self, *, now: float) -> None:
+        """Counts the whole quota as used now: what a restarted Provider assumes, which does not know what was spent."""
+        until = now + self.ttl_s + self.guard_s + self.window_s
+        if self.limits.rpm:
+            self.requests.add(self.limits.rpm, until=until, now=now)
+        if self.limits.tpm:
+            self.tokens.add(self.limits.tpm, until=until, now=now)
+
+    def next_change(self) -> float | None:
+        """When something frees by itself: an amount leaves the window, or a lease ends; None when nothing will."""
+        times = [time for time in (self.requests.next_expiry(), self.tokens.next_expiry()) if time is not None]
+        times += [holding.until for holding in self.holdings.values() if holding.requests or holding.tokens]
+        return min(times) if times else None
+
+    def validate(self) -> None:
+        """Asserts the invariants; called after each test."""
+        assert self.leased_requests == sum(h.requests for h in self.holdings.values()) >= 0
+        assert self.leased_tokens == sum(h.tokens for h in self.holdings.values()) >= 0
+        assert self.leased_slots == sum(h.slots for h in self.holdings.values()) >= 0
+        assert min(self.requests.used, self.tokens.used) >= 0

@@ -1,0 +1,1 @@
+"""Merges answers along a tree while they still come in."""

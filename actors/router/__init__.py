@@ -1,0 +1,1 @@
+"""Which candidate answers: the order of those that can, by health."""

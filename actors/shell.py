@@ -1,0 +1,45 @@
+"""What every actor's shell has: a post office, the method that takes batches, and the one that ends with its process."""
+
+import asyncio
+import os
+from typing import Any
+
+import structlog
+
+from .mailbox.post import Post
+from .mailbox.ray_peer import ray_resolver
+
+log = structlog.get_logger(__name__)
+
+
+class ActorShell:
+    """Base of the classes that are handed to Ray. Subclasses register handlers on `self.post` and hold no decisions.
+
+    Args:
+        name: the actor's name in the namespace; messages to it are sent there.
+        namespace: the Ray namespace all actors of one cluster share.
+    """
+
+    def __init__(self, name: str, namespace: str, **_: Any) -> None:
+        self.name = name
+        self.namespace = namespace
+        self.post = Post(name, ray_resolver(namespace), on_down=self.on_peer_down)
+
+    async def deliver(self, batch: bytes) -> None:
+        """Takes a batch of messages. Handlers that have to wait do so beside; a sender waits only while they are many."""
+        self.post.receive(batch)
+
+    async def pid(self) -> int:
+        """The process id: also the sign that the actor is up."""
+        return os.getpid()
+
+    async def watch(self) -> None:
+        """Never returns: a caller's reference fails at once when this process dies, which costs no polling."""
+        await asyncio.get_running_loop().create_future()
+
+    def on_peer_down(self, name: str) -> None:
+        """A message to `name` could not be delivered."""
+
+    async def stop(self) -> None:
+        """Closes what is open, in order; the process is ended by whoever called."""
+        await self.post.close()

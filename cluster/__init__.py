@@ -1,0 +1,1 @@
+"""Where it runs: sessions, spawning, the command line, the simulator."""

@@ -1,0 +1,1 @@
+"""`understudy digest`: walks, plans, submits, follows and reports."""

@@ -1,0 +1,183 @@
+"""Which models a digest uses, what they cost, and whether they can be reached before anything is spent."""
+
+import dataclasses
+import math
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from ...actors.prices import PriceBook, Rate
+from ...protocols.config import Account, Candidate, Config
+from ...protocols.digest import DigestPlan
+from ...protocols.errors import ConfigError, UsageError
+from ...protocols.references import missing, resolve
+from ...protocols.suggest import did_you_mean
+from ...supervisors.digest.plan import Estimate
+
+_CALL_S = 2.0
+"""Seconds a call is guessed to take, for a plan's time where nothing was measured."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Models:
+    """The two routes of a digest."""
+
+    config: Config
+    map: str
+    reduce: str
+
+    @property
+    def embedded(self) -> bool:
+        """True when nothing leaves this machine: every candidate is the embedded provider."""
+        return all(self.config.accounts[one.account].kind == "embedded" for one in self.candidates())
+
+    def candidates(self) -> tuple[Candidate, ...]:
+        """All candidates of both routes."""
+        return (*self.config.models[self.map], *self.config.models[self.reduce])
+
+
+def choose(config: Config, map_model: str | None, reduce_model: str | None) -> Models:
+    """The routes by the options, else by the configuration, else its first model.
+
+    Raises:
+        UsageError: no such model, or a variable that one of them needs is not set.
+    """
+    first = next(iter(config.models))
+    names = {
+        "--map-model": map_model or config.digest.map_model or first,
+        "--reduce-model": reduce_model or config.digest.reduce_model or map_model or config.digest.map_model or first,
+    }
+    for option, name in names.items():
+        if name not in config.models:
+            hint = did_you_mean(name, config.models)
+            defined = ", ".join(config.models)
+            raise UsageError(f"{option} {name!r}: the configuration defines no such model{hint}; it defines {defined}")
+    absent = missing(config, os.environ, routes=names.values())
+    if absent:
+        raise ConfigError(str(absent[0]) + (f" (and {len(absent) - 1} more)" if len(absent) > 1 else ""))
+    return Models(config, *names.values())
+
+
+def book(models: Models) -> PriceBook:
+    """Prices as of today."""
+    return PriceBook(models.config, at=datetime.now(tz=UTC), environ=os.environ)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a plan will cost and take: picodollars (None: no price known) and seconds under the limits."""
+
+    map_cost: int | None
+    reduce_cost: int | None
+    seconds: float
+    limit: str
+
+    @property
+    def cost(self) -> int | None:
+        """Both phases; None as soon as one is unknown."""
+        return None if self.map_cost is None or self.reduce_cost is None else self.map_cost + self.reduce_cost
+
+
+def forecast(models: Models, estimate: Estimate, prices: PriceBook, *, concurrency: int) -> Forecast:
+    """Money and time of an estimate, if the first candidates answer."""
+    first_map, first_reduce = models.config.models[models.map][0], models.config.models[models.reduce][0]
+    seconds, limit = _time(models.config, first_map, estimate, concurrency)
+    return Forecast(
+        _cost(prices.rate(first_map), estimate.map_input_tokens, estimate.map_output_tokens),
+        _cost(prices.rate(first_reduce), estimate.reduce_input_tokens, estimate.reduce_output_tokens),
+        seconds,
+        limit,
+    )
+
+
+def _cost(rate: Rate | None, input_tokens: int, output_tokens: int) -> int | None:
+    return None if rate is None else input_tokens * rate.input + output_tokens * rate.output
+
+
+def _time(config: Config, candidate: Candidate, estimate: Estimate, concurrency: int) -> tuple[float, str]:
+    account = config.accounts[candidate.account]
+    if account.kind == "embedded":
+        return estimate.calls * 0.03, "CPU"
+    limits = account.limits
+    width = min(concurrency, limits.concurrency or concurrency)
+    bounds = {f"{width} calls at once, {_CALL_S:g} s each": estimate.calls / width * _CALL_S}
+    if limits.rpm:
+        bounds[f"{limits.rpm} requests a window"] = estimate.calls / limits.rpm * limits.window_s
+    if limits.tpm:
+        tokens = estimate.input_tokens + estimate.output_tokens
+        bounds[f"{limits.tpm} tokens a window"] = tokens / limits.tpm * limits.window_s
+    limit = max(bounds, key=lambda name: bounds[name])
+    return bounds[limit], limit
+
+
+def dearest_item(models: Models, plan: DigestPlan, prices: PriceBook) -> int:
+    """The most one map call may cost at any candidate, in picodollars; 0 where no price is known."""
+    most = max(pack.tokens for pack in plan.packs) + 250
+    rates = [rate for rate in map(prices.rate, models.config.models[models.map]) if rate is not None]
+    answer = models.config.digest.map_answer
+    return max((math.ceil(most * 1.25) * rate.input + answer * rate.output for rate in rates), default=0)
+
+
+# Before anything is spent ---------------------------------------------------------------------------------------------
+
+
+def reach(models: Models) -> list[str]:
+    """Asks each account whether it is there, takes the key and has the models; returns warnings.
+
+    A route is refused when none of its candidates can answer. One request an account, which costs nothing.
+
+    Raises:
+        UsageError: nobody could answer; the text says why and what to mend.
+    """
+    flaws: dict[tuple[str, str], str] = {}
+    listed: dict[str, Any] = {}
+    for candidate in models.candidates():
+        account = models.config.accounts[candidate.account]
+        if account.kind != "embedded":
+            if candidate.account not in listed:
+                listed[candidate.account] = _ask(candidate.account, account)
+            flaws[candidate.account, candidate.model] = _flaw(candidate, listed[candidate.account])
+    for route in (models.map, models.reduce):
+        own = [flaws.get((one.account, one.model), "") for one in models.config.models[route]]
+        if all(own):
+            raise UsageError(own[0])
+    return [flaw for flaw in flaws.values() if flaw]
+
+
+def _flaw(candidate: Candidate, listed: "str | frozenset[str] | None") -> str:
+    if isinstance(listed, str):
+        return listed
+    if listed is None or candidate.model in listed:
+        return ""
+    hint = did_you_mean(candidate.model, sorted(listed)) or f" (it has {', '.join(sorted(listed)[:5])})"
+    return f"accounts.{candidate.account} has no model {candidate.model!r}{hint}"
+
+
+def _ask(name: str, account: Account) -> "str | frozenset[str] | None":
+    """The account's models; None where it does not list them; a text that says what is wrong."""
+    import httpx  # noqa: PLC0415 - 0.1 s, and only where there is somebody to ask
+
+    url = resolve(account.base_url, os.environ).rstrip("/")
+    try:
+        reply = httpx.get(f"{url}/models", headers=_headers(account, os.environ), timeout=10.0)
+    except httpx.InvalidURL as error:
+        return f"accounts.{name}.base_url is not a URL: {error}"
+    except httpx.TransportError as error:
+        text = str(error) or type(error).__name__
+        return f"accounts.{name}: nobody answers at {url}: {text}; is the server up, and base_url right?"
+    if reply.status_code in (401, 403):
+        return f"accounts.{name}: {url} refuses the key (HTTP {reply.status_code}); check the variable behind api_key"
+    if reply.status_code != 200:
+        return None
+    try:
+        return frozenset(str(model["id"]) for model in reply.json()["data"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _headers(account: Account, environ: Mapping[str, str]) -> dict[str, str]:
+    headers = {key: resolve(value, environ) for key, value in account.headers.items()}
+    if account.api_key is not None:
+        headers["Authorization"] = f"Bearer {resolve(account.api_key, environ)}"
+    return headers

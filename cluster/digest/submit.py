@@ -1,0 +1,118 @@
+"""A digest as a job: made from a plan, handed to a Supervisor, followed to its end."""
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import msgspec
+
+from ...actors.call.switchboard import encode_config
+from ...actors.mapper.blocks import pack_block
+from ...protocols.digest import DigestPlan
+from ...protocols.jobs import JobSpec, Page
+from ...supervisors.digest.interpreter import DigestSpec, pack_item
+from ..session import Session
+from .models import Models
+
+INTERPRETER: Final = "understudy.supervisors.digest.interpreter:DigestInterpreter"
+BLOCK_BYTES: Final = 1_000_000
+"""A block is fetched whole by each Mapper that works on it; a megabyte is some sixty calls' worth of source."""
+
+
+def job_spec(
+    plan: DigestPlan,
+    models: Models,
+    *,
+    question: str,
+    width: int,
+    max_cost: int = -1,
+    item_cost: int = 0,
+    held_back: int = 0,
+) -> JobSpec:
+    """The specification of a digest; see `JobSpec` for units."""
+    settings = models.config.digest
+    digest = DigestSpec(
+        map_model=models.map,
+        reduce_model=models.reduce,
+        map_answer=settings.map_answer,
+        reduce_answer=settings.reduce_answer,
+        reduce_budget=settings.reduce_budget,
+        question=question,
+        nodes=plan.nodes,
+    )
+    return JobSpec(
+        id=f"digest-{os.urandom(4).hex()}",
+        title=f"digest {plan.root}",
+        interpreter=INTERPRETER,
+        spec=msgspec.msgpack.encode(digest),
+        config=encode_config(models.config),
+        reduces=True,
+        width=width,
+        max_cost=max_cost,
+        item_cost=item_cost,
+        held_back=held_back,
+    )
+
+
+def blocks(plan: DigestPlan) -> Iterator[tuple[int, bytes]]:
+    """The packs as blocks of about `BLOCK_BYTES`: (how many items, the block's bytes).
+
+    The first block is small, so that the first calls go out while the others are still on their way.
+    """
+    first = size = 0
+    items: list[bytes] = []
+    limit = BLOCK_BYTES // 16
+    for pack in plan.packs:
+        item = pack_item(pack)
+        if items and size + len(item) > limit:
+            yield len(items), pack_block(first, items)
+            first, size, items, limit = first + len(items), 0, [], BLOCK_BYTES
+        items.append(item)
+        size += len(item)
+    if items:
+        yield len(items), pack_block(first, items)
+
+
+class Submission:
+    """A job that was handed in: follow it, or cancel it.
+
+    Args:
+        session: attached to the cluster.
+        spec: what to do.
+    """
+
+    def __init__(self, session: Session, spec: JobSpec) -> None:
+        self._session = session
+        self.spec = spec
+        self._supervisor: Any = None
+
+    def start(self, plan: DigestPlan, models: Models) -> None:
+        """Hands in the job with all its items."""
+        reply = self._session.ensure(models.config, self.spec.config)
+        self._supervisor = self._session.actor(reply.supervisor)
+        nodes = sum(node.kind != "chunk" for node in plan.nodes)
+        providers = list(reply.providers.values())
+        opened = self._supervisor.open.remote(
+            msgspec.msgpack.encode(self.spec), reply.reducers[0], list(reply.mappers), providers, nodes
+        )
+        self._session.get(opened)
+        for count, data in blocks(plan):
+            # Not awaited: calls of one caller are carried out in order, and the last one is.
+            self._supervisor.add_block.remote(self.spec.id, count, data)
+        self._session.get(self._supervisor.seal.remote(self.spec.id))
+
+    def follow(self, seen: Callable[[Page], None]) -> Page:
+        """Calls `seen` with each page of news until the job is over; returns the last."""
+        cursor = 0
+        while True:
+            data = self._session.get(self._supervisor.follow.remote(self.spec.id, cursor))
+            page = msgspec.msgpack.decode(data, type=Page)
+            cursor = page.cursor
+            seen(page)
+            if page.state not in ("open", "running"):
+                return page
+
+    def cancel(self) -> None:
+        """Stops the job; what was answered stays."""
+        if self._supervisor is not None:
+            self._session.get(self._supervisor.cancel.remote(self.spec.id), timeout=10.0)

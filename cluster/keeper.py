@@ -1,0 +1,76 @@
+"""The process that keeps this user's local Ray cluster: started by a command, outlives it, ends by SIGTERM.
+
+It starts Ray as `ray.init()` does, and the actors that every job needs, while the command that started it still walks
+and plans. Run as `python -m understudy.cluster.keeper SETTINGS`, settings as JSON.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+
+from . import home
+from .fingerprint import fingerprint
+from .spawn import NAMESPACE, RaySpawner
+
+
+def main() -> None:
+    """Starts the cluster, says where it is in one line on standard output, and waits to be told to stop."""
+    settings = json.loads(sys.argv[1])
+    # Ray's start is mostly waiting for its daemons: our own modules are imported meanwhile.
+    importing = threading.Thread(target=_import_actors)
+    importing.start()
+    import ray  # noqa: PLC0415 - after the import thread was started
+
+    ray.init(
+        namespace=NAMESPACE,
+        num_cpus=int(settings["cores"]),
+        include_dashboard=False,
+        logging_level="ERROR",
+        log_to_driver=False,
+    )
+    address = str(ray.get_runtime_context().gcs_address)
+    home.save(home.Local(address, os.getpid(), home.born(os.getpid()), fingerprint()))
+    sys.stdout.write(json.dumps({"address": address}) + "\n")
+    sys.stdout.flush()
+    importing.join()
+    _spawn(settings)
+    _wait_for_signal()
+    home.forget()
+    ray.shutdown()
+
+
+def _wait_for_signal() -> None:
+    """Returns on SIGTERM or SIGINT. `ray.init` installs handlers of its own, so ours come after it."""
+    told = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: told.set())
+    told.wait()
+
+
+def _spawn(settings: dict[str, float]) -> None:
+    """The Supervisor and a Mapper first: they are what the first mapped chunk waits for. The Director adopts them."""
+    from ..supervisors.children import core_children  # noqa: PLC0415
+
+    spawner = RaySpawner()
+    children = core_children(int(settings["mappers"]))
+    for spec in children[:2]:
+        spawner.start(spec)
+    director = spawner.start_director(
+        fingerprint=fingerprint(),
+        keeper=os.getpid(),
+        idle_s=float(settings["idle_s"]),
+        mappers=int(settings["mappers"]),
+    )
+    director.begin.remote()
+
+
+def _import_actors() -> None:
+    from ..actors.mapper import actor as _  # noqa: PLC0415
+    from ..supervisors.director import actor as __  # noqa: PLC0415
+    from ..supervisors.supervisor import actor as ___  # noqa: PLC0415
+
+
+if __name__ == "__main__":
+    main()

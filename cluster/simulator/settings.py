@@ -1,0 +1,221 @@
+"""What a simulated provider is told: quotas, latency, faults, outages, answers, models, keys."""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
+
+FaultKind = Literal["error_500", "error_503", "drop", "malformed", "cut", "timeout"]
+OutageKind = Literal["error_500", "error_503", "drop", "timeout"]
+RetryAfterForm = Literal["seconds", "ms", "date"]
+Rate = Annotated[float, Field(ge=0.0, le=1.0)]
+Price = Annotated[Decimal, Field(ge=0)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Quota(_Model):
+    """Limits of one key, or of one key on one model. None is no limit.
+
+    ``rpm`` requests and ``tpm`` tokens are what any window of ``window_s`` seconds may hold; with the default
+    of 60 s they are per minute. A shorter window plays the same minute faster: the numbers are *not* scaled.
+    """
+
+    rpm: NonNegativeInt | None = None
+    tpm: NonNegativeInt | None = None
+    concurrency: NonNegativeInt | None = None
+    window_s: PositiveFloat = 60.0
+
+
+class Latency(_Model):
+    """Log-normal time to the reply: ``median_s * exp(sigma * z)``, times ``tail_factor`` at ``tail_rate``.
+
+    ``per_output_token_s`` is added for each completion token. With ``median_s`` and ``per_output_token_s`` 0
+    the reply leaves in the same turn of the loop, with no timer.
+    """
+
+    median_s: NonNegativeFloat = 0.0
+    sigma: NonNegativeFloat = 0.0
+    tail_rate: Rate = 0.0
+    tail_factor: PositiveFloat = 1.0
+    per_output_token_s: NonNegativeFloat = 0.0
+
+
+class Faults(_Model):
+    """Share of the accepted requests that fail in each way; the shares add up to 1 at most.
+
+    ``drop`` closes the socket with no reply, ``malformed`` is a 200 whose JSON is broken, ``cut`` closes in
+    mid-body, ``timeout`` never answers (until the client leaves, or ``Settings.timeout_cap_s``).
+    """
+
+    error_500: Rate = 0.0
+    error_503: Rate = 0.0
+    drop: Rate = 0.0
+    malformed: Rate = 0.0
+    cut: Rate = 0.0
+    timeout: Rate = 0.0
+
+    @model_validator(mode="after")
+    def _at_most_all(self) -> Self:
+        if sum(dict(self).values()) > 1.0 + 1e-9:
+            raise ValueError("the fault rates add up to more than 1")
+        return self
+
+
+class Outage(_Model):
+    """[start_s, end_s) seconds after the server's start: every request fails as ``kind`` says."""
+
+    start_s: NonNegativeFloat
+    end_s: NonNegativeFloat
+    kind: OutageKind = "error_503"
+
+
+class Answer(_Model):
+    """What a reply says.
+
+    ``echo``: words that depend on a hash of the request alone, ``tokens`` long (a pair is a range, from which
+    the hash picks). ``digest``: for each line ``=== path`` of the user's messages, a line ``## path`` and a
+    sentence that names it; echo where there is none. ``fixed``: ``text``.
+    """
+
+    mode: Literal["echo", "digest", "fixed"] = "echo"
+    tokens: PositiveInt | tuple[PositiveInt, PositiveInt] = 32
+    text: str = ""
+
+    @property
+    def token_range(self) -> tuple[int, int]:
+        """The least and the most tokens of an echo."""
+        return self.tokens if isinstance(self.tokens, tuple) else (self.tokens, self.tokens)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        low, high = self.token_range
+        if low > high:
+            raise ValueError("answer.tokens: the first of the pair is the least")
+        return self
+
+
+class ModelSettings(_Model):
+    """One model: dollars per million tokens, limits in tokens, and its own quota and latency, if any."""
+
+    input_price: Price = Decimal("0.15")
+    output_price: Price = Decimal("0.60")
+    context_window: PositiveInt = 128_000
+    max_output: PositiveInt = 16_384
+    quota: Quota | None = None
+    latency: Latency | None = None
+
+
+def _default_models() -> dict[str, ModelSettings]:
+    large = ModelSettings(input_price=Decimal("2.50"), output_price=Decimal("10.00"))
+    return {"sim-small": ModelSettings(context_window=16_384, max_output=4_096), "sim-large": large}
+
+
+class Settings(_Model):
+    """All a simulated provider is told at its start.
+
+    ``keys`` None accepts any key, also none. ``quota`` holds per key over all models; a model's own quota
+    holds beside it. ``bill`` says which requests cost money: ``answered`` those whose reply left in whole,
+    ``accepted`` every one that passed the quotas and was not answered by a 5xx.
+    """
+
+    seed: int = 0
+    keys: tuple[str, ...] | None = Field(default=None, repr=False)
+    models: dict[str, ModelSettings] = Field(default_factory=_default_models)
+    any_model: bool = False
+    quota: Quota = Quota()
+    retry_after: RetryAfterForm = "seconds"
+    latency: Latency = Latency()
+    faults: Faults = Faults()
+    outages: tuple[Outage, ...] = ()
+    answer: Answer = Answer()
+    stream_chunk_tokens: PositiveInt = 8
+    bill: Literal["answered", "accepted"] = "answered"
+    timeout_cap_s: PositiveFloat = 600.0
+    max_body_bytes: PositiveInt = 64 * 1024 * 1024
+    ledger_cap: PositiveInt = 5_000_000
+
+
+class RefuseNext(_Model):
+    """Answer the next ``count`` requests by 429 and a Retry-After of ``after_s`` in this ``form``."""
+
+    count: PositiveInt = 1
+    after_s: PositiveFloat = 1.0
+    form: RetryAfterForm = "seconds"
+
+
+class Control(_Model):
+    """The body of ``POST /control``: what changes now; a field left out changes nothing.
+
+    ``outage``: a kind starts one, ``off`` ends it (windows of the settings go on by their own times).
+    ``reset_ledger`` empties the ledger, numbers from 0 again and throws the seeded dice from their start; the
+    quotas' windows remember what was accepted.
+    """
+
+    outage: OutageKind | Literal["off"] | None = None
+    refuse_next: RefuseNext | None = None
+    latency: Latency | None = None
+    faults: Faults | None = None
+    reset_ledger: bool = False
+
+
+def load_settings(path: Path) -> Settings:
+    """Settings of a JSON file. Raises OSError, or pydantic's ValidationError, which names the field."""
+    return Settings.model_validate_json(path.read_bytes())
+
+
+def settings_from_options(
+    file: Path | None = None,
+    *,
+    seed: int | None = None,
+    keys: tuple[str, ...] | None = None,
+    any_model: bool | None = None,
+    rpm: int | None = None,
+    tpm: int | None = None,
+    concurrency: int | None = None,
+    window_s: float | None = None,
+    latency_s: float | None = None,
+    sigma: float | None = None,
+    tail_rate: float | None = None,
+    tail_factor: float | None = None,
+) -> Settings:
+    """Settings of a file (or the defaults) with what the command line says on top; None is "not said".
+
+    Raises OSError for an unreadable file, ValueError (pydantic's ValidationError) for a wrong value.
+    """
+    said: dict[str, Any] = {
+        "seed": seed,
+        "keys": keys,
+        "any_model": any_model,
+        "quota": {"rpm": rpm, "tpm": tpm, "concurrency": concurrency, "window_s": window_s},
+        "latency": {
+            "median_s": latency_s,
+            "sigma": sigma,
+            "tail_rate": tail_rate,
+            "tail_factor": tail_factor,
+        },
+    }
+    base = (load_settings(file) if file else Settings()).model_dump()
+    return Settings.model_validate(_overlay(base, said))
+
+
+def _overlay(base: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for name, value in said.items():
+        if isinstance(value, dict):
+            merged[name] = _overlay(base[name], value)
+        elif value is not None:
+            merged[name] = value
+    return merged

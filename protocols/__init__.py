@@ -1,0 +1,1 @@
+"""What is said: messages, configuration, errors, wire formats. Plain data; no Ray, no I/O, no clock."""

@@ -1,0 +1,149 @@
+"""What is said about jobs: between a driver, the Director and a Supervisor. Durations in seconds, money in picodollars."""
+
+from typing import Literal
+
+import msgspec
+
+from .messages import ItemDone, ProviderSnapshot
+
+JobState = Literal["open", "running", "done", "cancelled", "failed"]
+
+
+class JobSpec(msgspec.Struct, frozen=True):
+    """A job: many items mapped alike and, where it has a reduction, merged.
+
+    Attributes:
+        id: unique.
+        title: for people.
+        interpreter: import path `module:Class` of what turns items into calls; see `understudy.actors.interpreter`.
+        spec: the interpreter's own settings, opaque to everybody else.
+        config: the configuration as JSON, with references, never with secrets.
+        reduces: True where the interpreter has a tree to reduce.
+        width: items a Mapper works on at once.
+        weight: the job's share of a quota against other jobs.
+        max_cost: the most it may spend, or -1 for no bound.
+        item_cost: the most one item may cost, reserved before it is sent; 0 where no price is known.
+        held_back: what merging may cost: kept from the budget until the nodes are merged.
+    """
+
+    id: str
+    title: str
+    interpreter: str
+    spec: bytes
+    config: bytes
+    reduces: bool = False
+    width: int = 32
+    weight: float = 1.0
+    max_cost: int = -1
+    item_cost: int = 0
+    held_back: int = 0
+
+
+class Bill(msgspec.Struct, frozen=True):
+    """What a job used, summed over all attempts. `unpriced` counts calls whose price is not known."""
+
+    calls: int = 0
+    attempts: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: int = 0
+    unpriced: int = 0
+
+    def add(self, done: ItemDone) -> "Bill":
+        """This bill with one more answer on it."""
+        return Bill(
+            self.calls + bool(done.attempts),
+            self.attempts + done.attempts,
+            self.input_tokens + done.input_tokens,
+            self.output_tokens + done.output_tokens,
+            self.cost + max(done.cost, 0),
+            self.unpriced + (done.cost < 0),
+        )
+
+
+class Page(msgspec.Struct, frozen=True):
+    """What is new about a job since a reader's cursor.
+
+    Attributes:
+        cursor: what to ask for next; all before it may be forgotten by the reader.
+        total: items so far, and whether that is all (`sealed`).
+        done: items with an answer; `failed` of them without success.
+        running: items that Mappers have now.
+        nodes_done: nodes of the reduce tree that have an answer.
+        items: answers since the cursor, in the order they came.
+        nodes: finished nodes of the reduce tree since the cursor.
+        restarts: actors that died and were replaced while the job ran.
+        accounts: the newest snapshots of the providers.
+    """
+
+    state: JobState
+    cursor: int
+    total: int
+    sealed: bool
+    done: int
+    failed: int
+    running: int
+    nodes_done: int
+    bill: Bill
+    items: tuple[ItemDone, ...] = ()
+    nodes: tuple[ItemDone, ...] = ()
+    restarts: int = 0
+    accounts: tuple[ProviderSnapshot, ...] = ()
+    error: str = ""
+
+
+class EnsureAsk(msgspec.Struct, frozen=True):
+    """A driver needs the actors for this configuration.
+
+    `proofs` maps each environment variable the configuration refers to, to an HMAC of its value with `nonce`, so that a
+    cluster that was started with other keys can be told without any key being said.
+    """
+
+    config: bytes
+    mappers: int
+    nonce: bytes = b""
+    proofs: dict[str, bytes] = {}
+
+
+class EnsureReply(msgspec.Struct, frozen=True):
+    """Who serves: names of the actors, and the variables that this cluster has not, or has with another value."""
+
+    supervisor: str
+    mappers: tuple[str, ...]
+    reducers: tuple[str, ...]
+    providers: dict[str, str]
+    stale: tuple[str, ...] = ()
+
+
+class ChildStatus(msgspec.Struct, frozen=True):
+    """One child of the Director, for people."""
+
+    name: str
+    role: str
+    state: Literal["starting", "up", "restarting", "given up", "stopped"]
+    pid: int
+    restarts: int
+    uptime_s: float
+
+
+class JobStatus(msgspec.Struct, frozen=True):
+    """One job, for people."""
+
+    id: str
+    title: str
+    state: JobState
+    total: int
+    done: int
+    failed: int
+    cost: int
+    age_s: float
+
+
+class Status(msgspec.Struct, frozen=True):
+    """What the Director knows, for people."""
+
+    children: tuple[ChildStatus, ...]
+    accounts: tuple[ProviderSnapshot, ...] = ()
+    jobs: tuple[JobStatus, ...] = ()
+    idle_s: float = 0.0
+    stops_after_s: float = 0.0

@@ -1,0 +1,281 @@
+"""All messages, typed and frozen. Each travels in an `Envelope`; durations are seconds, money is picodollars."""
+
+from typing import Literal
+
+import msgspec
+
+Outcome = Literal[
+    "ok",
+    "rate_limited",
+    "timeout",
+    "server",
+    "connection",
+    "invalid_reply",
+    "context_too_long",
+    "filtered",
+    "auth",
+    "not_found",
+    "bad_request",
+    "cancelled",
+]
+
+
+class Message(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Base of all payloads: the class name is the tag on the wire."""
+
+
+
+# Between a holder of leases and a Provider ----------------------------------------------------------------------------
+
+
+class Spent(msgspec.Struct, frozen=True, array_like=True):
+    """One permit that was spent, told when its call ended.
+
+    Attributes:
+        age_s: how long before this message was sent the request left.
+        took_s: from sending the request to its last byte.
+        reserved: tokens that were reserved.
+        tokens: tokens the provider counts for it (input and output); `reserved` where it did not say.
+        outcome: how it ended.
+        cost: picodollars, or -1 where no price is known.
+        output: output tokens, for the latency sketch's size class.
+        probe: True when the permit was the half-open probe.
+    """
+
+    age_s: float
+    took_s: float
+    reserved: int
+    tokens: int
+    outcome: Outcome
+    cost: int = 0
+    output: int = 0
+    probe: bool = False
+
+
+class LeaseAsk(Message, tag=True):
+    """A holder settles what it spent, gives back what it does not need, and asks for more; all in one.
+
+    Attributes:
+        number: counts the holder's asks from 1; a repeated number is ignored, so a resend settles nothing twice.
+        epoch: the Provider's epoch that the holder's permits came from; permits of another epoch are void.
+        spent: permits that were spent and whose calls have ended.
+        back_requests: unspent request permits given back.
+        back_tokens: unspent tokens given back.
+        back_slots: concurrency slots given back.
+        sizes: tokens that each of the first waiting calls needs, in order.
+        slots: how many of those calls need a new concurrency slot.
+        ahead: how many more calls of `ahead_size` tokens will be wanted soon.
+        weight: the holder's share against others.
+        interactive: True goes before all that are not.
+        retry_after_s: the latest Retry-After the holder was told, or None.
+    """
+
+    number: int
+    epoch: int = 0
+    spent: tuple[Spent, ...] = ()
+    back_requests: int = 0
+    back_tokens: int = 0
+    back_slots: int = 0
+    sizes: tuple[int, ...] = ()
+    slots: int = 0
+    ahead: int = 0
+    ahead_size: int = 0
+    weight: float = 1.0
+    interactive: bool = False
+    retry_after_s: float | None = None
+
+
+class LeaseGrant(Message, tag=True):
+    """Permits for a holder, or the reason why there are none for now.
+
+    Attributes:
+        epoch: of the Provider; it changes when the Provider is restarted.
+        number: of the ask it answers.
+        requests: calls that may be sent.
+        tokens: tokens those calls may reserve together.
+        slots: how many more calls may be in flight at once; -1 where concurrency has no limit.
+        ttl_s: how long the permits are good, counted from `held_s` after the ask was sent.
+        held_s: how long the ask waited at the Provider.
+        blocked_s: nobody may call before that many seconds have passed (Retry-After, open breaker).
+        state: the breaker's state.
+        probe: True when this one permit is the half-open probe.
+        p95_s: the account's observed p95 latency, 0 when unknown.
+        too_large: where the first waiting call needs more than the whole token quota: that quota. 0 otherwise.
+    """
+
+    epoch: int
+    number: int = 0
+    requests: int = 0
+    tokens: int = 0
+    slots: int = -1
+    ttl_s: float = 0.0
+    held_s: float = 0.0
+    blocked_s: float = 0.0
+    state: Literal["closed", "open", "half_open", "down"] = "closed"
+    probe: bool = False
+    p95_s: float = 0.0
+    too_large: int = 0
+
+
+class Revoke(Message, tag=True):
+    """Provider to all holders: spend nothing more before `blocked_s` have passed, and give back what is unspent."""
+
+    epoch: int
+    blocked_s: float
+    state: Literal["closed", "open", "half_open", "down"] = "closed"
+
+
+class ProviderAsk(Message, tag=True):
+    """Asks a Provider for its snapshot."""
+
+
+class ProviderSnapshot(Message, tag=True):
+    """What a Provider knows of its account, for people.
+
+    `used` counts against the window now, `leased` is out in leases; -1 stands for no limit or nothing known.
+    """
+
+    account: str
+    state: str
+    limit_requests: int
+    limit_tokens: int
+    limit_slots: int
+    used_requests: int
+    used_tokens: int
+    leased_requests: int
+    leased_tokens: int
+    leased_slots: int
+    blocked_s: float
+    calls: int
+    failures: int
+    refused: int
+    p50_s: float
+    p95_s: float
+    cost: int
+    holders: int
+    waiting: int
+    messages: int
+
+
+# Between a Supervisor and its Mappers --------------------------------------------------------------------------------
+
+
+class Slice(Message, tag=True):
+    """Work for a Mapper: the items `start` to `stop` (exclusive) of one block of a job."""
+
+    job: str
+    block: int
+    start: int
+    stop: int
+
+
+class ItemDone(msgspec.Struct, frozen=True, array_like=True):
+    """What became of one item.
+
+    Attributes:
+        item: its number in the job.
+        data: the interpreter's answer, opaque here.
+        error: one line when it failed, else empty.
+        model: `account/model` that answered.
+        attempts: requests sent for it.
+        input_tokens: summed over all attempts.
+        output_tokens: summed over all attempts.
+        cost: picodollars over all attempts; -1 where no price is known.
+    """
+
+    item: int
+    data: bytes = b""
+    error: str = ""
+    model: str = ""
+    attempts: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: int = 0
+
+
+class Results(Message, tag=True):
+    """Items a Mapper has finished."""
+
+    job: str
+    done: tuple[ItemDone, ...]
+
+
+class CancelJob(Message, tag=True):
+    """Stop all work for a job: sockets are closed, permits given back, nothing more is answered for it."""
+
+    job: str
+
+
+# Between a Supervisor and a Reducer ----------------------------------------------------------------------------------
+
+
+class ReduceOpen(Message, tag=True):
+    """A Reducer is to hold a job's reduce tree; it fetches the job's specification from the Supervisor."""
+
+    job: str
+
+
+class Absorb(Message, tag=True):
+    """Answers for a job's tree: items that were mapped, and nodes that were reduced before a Reducer was restarted.
+
+    What is told twice counts once.
+    """
+
+    job: str
+    items: tuple[ItemDone, ...] = ()
+    nodes: tuple[ItemDone, ...] = ()
+
+
+class NodesDone(Message, tag=True):
+    """Nodes that a Reducer has finished; `ItemDone.item` is the node's number."""
+
+    job: str
+    done: tuple[ItemDone, ...]
+
+
+# About actors --------------------------------------------------------------------------------------------------------
+
+
+class Hello(Message, tag=True):
+    """An actor is up: its name, its role and its process id."""
+
+    name: str
+    role: str
+    pid: int
+
+
+class Down(Message, tag=True):
+    """An actor is gone. `restarting` tells whether it comes back under the same name."""
+
+    name: str
+    restarting: bool
+
+
+class Failure(Message, tag=True):
+    """The answer to an ask that failed: the error's class name and its one line."""
+
+    error: str
+    text: str
+
+
+class Done(Message, tag=True):
+    """The answer to an ask that has nothing more to say."""
+
+
+Payload = (
+    LeaseAsk
+    | LeaseGrant
+    | Revoke
+    | ProviderAsk
+    | ProviderSnapshot
+    | Slice
+    | Results
+    | CancelJob
+    | ReduceOpen
+    | Absorb
+    | NodesDone
+    | Hello
+    | Down
+    | Failure
+    | Done
+)

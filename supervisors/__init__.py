@@ -1,0 +1,1 @@
+"""Who decides: director, supervisor, restart policy, and the patterns."""

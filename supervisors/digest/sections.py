@@ -1,0 +1,35 @@
+"""Taking one answer about several documents apart."""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+_HEADING: Final = re.compile(r"^#{1,4}[ \t]+(.+?)[ \t]*#*$", re.MULTILINE)
+_QUOTES: Final = "`'\"*_ "
+
+
+def sections(text: str, names: Sequence[str]) -> list[str]:
+    """The section of each name, in order; empty where the answer has none for it.
+
+    A section begins at a heading that is the name, with or without quotes or backticks. One document needs no heading.
+    """
+    if len(names) == 1:
+        return [_without_heading(text, names[0])]
+    wanted: dict[str, list[int]] = {}
+    for place, name in enumerate(names):
+        wanted.setdefault(name, []).append(place)
+    found = [(match.start(), match.end(), match[1].strip(_QUOTES)) for match in _HEADING.finditer(text)]
+    known = [(start, end, name) for start, end, name in found if name in wanted]
+    result = [""] * len(names)
+    for number, (_, end, name) in enumerate(known):
+        stop = known[number + 1][0] if number + 1 < len(known) else len(text)
+        if wanted[name]:
+            result[wanted[name].pop(0)] = text[end:stop].strip()
+    return result
+
+
+def _without_heading(text: str, name: str) -> str:
+    match = _HEADING.match(text.lstrip())
+    if match is not None and match[1].strip(_QUOTES) == name:
+        return text.lstrip()[match.end() :].strip()
+    return text.strip()

@@ -1,0 +1,1 @@
+"""The root supervisor: starts the actors a workflow needs, and restarts those that die."""

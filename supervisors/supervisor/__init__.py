@@ -1,0 +1,1 @@
+"""Runs jobs: hands out slices by demand, gathers answers, keeps the budget."""

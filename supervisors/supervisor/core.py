@@ -1,0 +1,193 @@
+"""What a Supervisor decides about one job: who works on which items, and when it is over."""
+
+import dataclasses
+from collections import deque
+from collections.abc import Iterable
+
+from ...protocols.jobs import Bill, JobSpec, JobState
+from ...protocols.messages import ItemDone, Slice
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Send:
+    """Effect: give the slice to the Mapper."""
+
+    mapper: str
+    piece: Slice
+
+
+@dataclasses.dataclass(slots=True)
+class _Run:
+    """Consecutive items of one block that nobody has."""
+
+    block: int
+    start: int
+    stop: int
+
+
+class JobCore:
+    """One job's items: each is waiting, out with one Mapper, or done; a Mapper that dies gives its items back.
+
+    A Mapper is given work for twice its width, so that it never waits for a message; more only when it has answered.
+    All answers are kept whatever becomes of the others (allSettled).
+    """
+
+    def __init__(self, spec: JobSpec, nodes: int = 0) -> None:
+        self.spec = spec
+        #: Nodes of the reduce tree that are to be answered, and how many are.
+        self.nodes_wanted = nodes
+        self.nodes_done = 0
+        self.state: JobState = "open"
+        self.error = ""
+        self.bill = Bill()
+        self.sealed = False
+        #: First item of each block; its length is the next block's first less its own.
+        self._firsts: list[int] = []
+        self.total = 0
+        self._waiting: deque[_Run] = deque()
+        self._done = bytearray()
+        self.done = self.failed = 0
+        #: Items out with each Mapper.
+        self._out: dict[str, set[int]] = {}
+        self._reserved = 0
+        #: Items that failed without being sent; the shell puts them through `answered`.
+        self.refused: list[ItemDone] = []
+
+    # Building ---------------------------------------------------------------------------------------------------------
+
+    def add_block(self, count: int) -> int:
+        """A block of `count` items joins; returns its number."""
+        number = len(self._firsts)
+        self._firsts.append(self.total)
+        self._waiting.append(_Run(number, 0, count))
+        self._done.extend(bytes(count))
+        self.total += count
+        return number
+
+    def seal(self) -> None:
+        """No more blocks will come."""
+        self.sealed = True
+
+    # Mappers ----------------------------------------------------------------------------------------------------------
+
+    def mapper_up(self, name: str) -> None:
+        """A Mapper may be given work."""
+        self._out.setdefault(name, set())
+
+    def mapper_down(self, name: str) -> None:
+        """A Mapper died: what it had and has not answered waits again, before all else."""
+        lost = self._out.pop(name, set())
+        self._reserved -= len(lost) * self.spec.item_cost
+        for item in sorted(lost, reverse=True):
+            block, place = self._place(item)
+            self._waiting.appendleft(_Run(block, place, place + 1))
+
+    def _place(self, item: int) -> tuple[int, int]:
+        low, high = 0, len(self._firsts) - 1
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if self._firsts[middle] <= item else (low, middle - 1)
+        return low, item - self._firsts[low]
+
+    def hand_out(self) -> list[Send]:
+        """Slices for Mappers that have room, the emptiest first."""
+        if self.state not in ("open", "running"):
+            return []
+        sends: list[Send] = []
+        width = self.spec.width
+        while self._waiting and self._out and self._affordable():
+            name = min(self._out, key=lambda one: len(self._out[one]))
+            room = 2 * width - len(self._out[name])
+            # Top up in halves of a width, not item by item: a slice is a message.
+            if room < max(1, width // 2):
+                break
+            self.state = "running"
+            sends.append(self._send(name, min(room, max(1, width // 2))))
+        if self._waiting and not self._affordable():
+            self._stop_spending()
+        return sends
+
+    def _send(self, name: str, most: int) -> Send:
+        run = self._waiting[0]
+        stop = min(run.stop, run.start + min(most, self._payable()))
+        piece = Slice(self.spec.id, run.block, run.start, stop)
+        if stop == run.stop:
+            self._waiting.popleft()
+        else:
+            run.start = stop
+        first = self._firsts[piece.block]
+        self._out[name].update(range(first + piece.start, first + piece.stop))
+        self._reserved += (piece.stop - piece.start) * self.spec.item_cost
+        return Send(name, piece)
+
+    # Money ------------------------------------------------------------------------------------------------------------
+
+    def _payable(self) -> int:
+        """How many more items the budget allows to be sent now."""
+        if self.spec.max_cost < 0:
+            return 1 << 30
+        open_nodes = max(self.nodes_wanted - self.nodes_done, 0) / max(self.nodes_wanted, 1)
+        left = self.spec.max_cost - self.bill.cost - self._reserved - int(self.spec.held_back * open_nodes)
+        return max(left // self.spec.item_cost, 0) if self.spec.item_cost else (1 << 30 if left > 0 else 0)
+
+    def _affordable(self) -> bool:
+        return self._payable() > 0
+
+    def _stop_spending(self) -> None:
+        """Nothing is out and nothing more can be paid: what waits fails by name."""
+        if any(self._out.values()):
+            return
+        text = f"not sent: the job's budget of ${self.spec.max_cost / 1e12:.4f} is used up"
+        while self._waiting:
+            run = self._waiting.popleft()
+            first = self._firsts[run.block]
+            self.refused += [ItemDone(first + place, error=text) for place in range(run.start, run.stop)]
+
+    # Answers ----------------------------------------------------------------------------------------------------------
+
+    def answered(self, mapper: str, done: Iterable[ItemDone]) -> list[ItemDone]:
+        """Answers came from a Mapper; returns those that are new. An item answered twice counts once, but is billed."""
+        new = []
+        out = self._out.get(mapper, set())
+        for one in done:
+            self.bill = self.bill.add(one)
+            if one.item in out:
+                out.discard(one.item)
+                self._reserved -= self.spec.item_cost
+            if not self._done[one.item]:
+                self._done[one.item] = 1
+                self.done += 1
+                self.failed += bool(one.error)
+                new.append(one)
+        return new
+
+    def node_answered(self, done: ItemDone) -> None:
+        """A node of the reduce tree was merged."""
+        self.nodes_done += 1
+        self.bill = self.bill.add(done)
+
+    def cancel(self) -> None:
+        """Somebody asked to stop."""
+        if self.state in ("open", "running"):
+            self.state = "cancelled"
+            self._waiting.clear()
+
+    @property
+    def finished(self) -> bool:
+        """True when every item and every node has an answer, and no more will come."""
+        return self.sealed and self.done == self.total and self.nodes_done >= self.nodes_wanted
+
+    @property
+    def running(self) -> int:
+        """Items that Mappers have now."""
+        return sum(len(out) for out in self._out.values())
+
+    def validate(self) -> None:
+        """Asserts the invariants; called after each test."""
+        assert self.done == sum(self._done)
+        waiting = [self._firsts[run.block] + place for run in self._waiting for place in range(run.start, run.stop)]
+        out = [item for items in self._out.values() for item in items]
+        both = waiting + [item for item in out if not self._done[item]]
+        assert len(both) == len(set(both)), "an item is in two places"
+        if self.state in ("open", "running"):
+            assert sorted(set(both)) == [item for item, done in enumerate(self._done) if not done]

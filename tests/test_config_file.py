@@ -1,0 +1,282 @@
+"""Tests of reading `understudy.yaml`: what is accepted, and the one line that each mistake becomes."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from understudy.cluster.config_file import MAX_BYTES, load, parse, schema
+from understudy.protocols.config import Config
+from understudy.protocols.errors import ConfigError
+
+SAMPLE = """\
+x-quota: &quota {rpm: 500, tpm: 200_000}
+accounts:
+  openai:
+    api_key: ${OPENAI_API_KEY}
+    organization: env.OPENAI_ORG
+    headers: {X-Team: "search ${TEAM}", anthropic-version: 2023-06-01}
+    limits: {<<: *quota, concurrency: 64, window_s: 60, guard_s: 1.5}
+    breaker: {failures: 5, rate: 0.5, window: 20, open_s: 15, open_max_s: 120}
+    timeouts: {connect_s: 5, total_s: 120}
+  local:
+    kind: openai
+    base_url: http://127.0.0.1:8000/v1
+    api_key: null
+models:
+  fast:
+    - {account: openai, model: gpt-4o-mini, window: 128000, price: {input: 0.15, output: 0.6, cached: 0.075}}
+    - {account: local, model: llama}
+    - {account: embedded, model: extractive}
+attempts: {max_attempts: 6, per_candidate: 3, deadline_s: 300, backoff_s: 0.5, backoff_max_s: 20}
+digest: {map_model: fast, reduce_model: fast, map_budget: 4000, reduce_budget: 12000}
+max_cost: 2.5
+"""
+
+ACCOUNT = """\
+accounts:
+  openai:
+    %s
+models:
+  fast:
+    - account: openai
+      model: gpt-4o-mini
+"""
+
+
+def mistake(text: str) -> str:
+    """The line that a mistaken file becomes."""
+    with pytest.raises(ConfigError) as caught:
+        parse(text)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_sample_is_read() -> None:
+    """A file that uses every key is read, with anchors, merges, underscores and dates that stay text."""
+    config = parse(SAMPLE)
+    openai = config.accounts["openai"]
+    assert openai.limits.rpm == 500
+    assert openai.limits.tpm == 200_000
+    assert openai.limits.concurrency == 64
+    assert openai.api_key == "${OPENAI_API_KEY}"
+    assert openai.headers["anthropic-version"] == "2023-06-01"
+    assert [it.account for it in config.models["fast"]] == ["openai", "local", "embedded"]
+    assert config.map_route == config.reduce_route == "fast"
+
+
+def test_sample_fits_the_schema() -> None:
+    """The JSON Schema is a valid one, accepts the full sample and refuses an unknown key."""
+    jsonschema = pytest.importorskip("jsonschema")
+    drawn = schema()
+    jsonschema.Draft202012Validator.check_schema(drawn)
+    judge = jsonschema.Draft202012Validator(drawn)
+    assert drawn["title"] == "understudy.yaml"
+    judge.validate({**parse(SAMPLE).model_dump(mode="json"), "x-anything": 1})
+    assert not judge.is_valid({"acounts": {}})
+    assert not judge.is_valid({"accounts": {"a": {"limits": {"rpm": 0}}}})
+
+
+def test_every_key_of_the_schema_has_a_description() -> None:
+    """An editor that uses the schema can explain each key."""
+    drawn = schema()
+    for name, part in [("", drawn), *drawn["$defs"].items()]:
+        for key, value in part["properties"].items():
+            assert value.get("description"), f"{name}.{key}"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("limits: {rpmm: 5}", "3:14: accounts.openai.limits.rpmm: unknown key (did you mean 'rpm'?)"),
+        ("limmits: {}", "3:5: accounts.openai.limmits: unknown key (did you mean 'limits'?)"),
+        ("zzz: 1", "3:5: accounts.openai.zzz: unknown key"),
+        (
+            "limits: {rpm: 0}",
+            "3:19: accounts.openai.limits.rpm: must be greater than 0: a quota of 0 would never send",
+        ),
+        ("limits: {rpm: -1}", "3:19: accounts.openai.limits.rpm: must be greater than 0"),
+        ('limits: {rpm: "5"}', "3:19: accounts.openai.limits.rpm: must be a whole number, without quotes"),
+        ("limits: {rpm: true}", "3:19: accounts.openai.limits.rpm: must be a whole number"),
+        ("limits: {window_s: .nan}", "3:24: accounts.openai.limits.window_s: must be a finite number"),
+        ("limits: 5", "3:13: accounts.openai.limits: must be a mapping"),
+        (
+            "kind: opnai",
+            "3:11: accounts.openai.kind: must be 'openai' or 'embedded' (did you mean 'openai'?)",
+        ),
+        ("base_url: foo", "3:15: accounts.openai.base_url: is not an http(s) URL"),
+        ("base_url: http://h:x/", "3:15: accounts.openai.base_url: is not a URL"),
+        ("headers: {v: 2}", "3:18: accounts.openai.headers.v: must be text; put it into quotes"),
+        ("api_key: !!set {a}", "3:5: accounts.openai.api_key: must be text, a number, a list or a mapping"),
+    ],
+)
+def test_mistake_in_an_account(line: str, message: str) -> None:
+    """Each mistake is told with file, line, column, key, and a way to mend it."""
+    assert mistake(ACCOUNT % line).startswith(f"understudy.yaml:{message}")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "api_key: sk-planted-0001",
+        "base_url: http://user:sk-planted-0001@host/v1",
+        "headers: {Authorization: Bearer sk-planted-0001}",
+        "limits: {rpm: sk-planted-0001}",
+        "kind: sk-planted-0001",
+        "api_keyy: sk-planted-0001",
+        "{api_key: sk-planted-0001, api_key: sk-planted-0001}",
+        "api_key: 'sk-planted-0001",
+        "api_key: [sk-planted-0001]",
+    ],
+)
+def test_no_mistake_repeats_a_secret(line: str) -> None:
+    """A key that was written into the file, in a right or wrong place, is refused and never printed."""
+    assert "sk-planted-0001" not in mistake(ACCOUNT % line)
+
+
+def test_literal_key_is_refused_with_the_way_out() -> None:
+    """The line that refuses a literal key says what to write instead."""
+    message = mistake(ACCOUNT % "api_key: sk-planted-0001")
+    assert "${NAME}" in message
+    assert "null for a server without keys" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "understudy.yaml: empty; "),
+        ("# only a comment\n", "understudy.yaml: empty; "),
+        ("- 1\n", "understudy.yaml:1:1: must be a mapping"),
+        ("hello", "understudy.yaml:1:1: must be a mapping"),
+        ("a: [1\n", "understudy.yaml:2:1: not YAML: "),
+        ("a: \tb: c: d", "understudy.yaml:1:"),
+        ("\x00", "understudy.yaml: not YAML: special characters are not allowed"),
+        ("a: 1\n---\nb: 1\n", "understudy.yaml:2:1: not YAML: "),
+        ("a: *no", "understudy.yaml:1:4: not YAML: found undefined alias"),
+        ("a: &x [*x]", "understudy.yaml:1:1: a: unknown key"),
+        ("x-a: " + "[" * 40 + "]" * 40, "understudy.yaml: nested too deeply"),
+        ("[[" * 3000, "understudy.yaml: not YAML: nested too deeply"),
+        ("max_cost: 1\nmax_cost: 2\n", "understudy.yaml:2:1: duplicate key 'max_cost'; keep one"),
+        ("modells: {}", "understudy.yaml:1:1: modells: unknown key (did you mean 'models'?)"),
+        ("models: {}", "understudy.yaml:1:9: models: is empty"),
+        ("models: {a: []}", "understudy.yaml:1:13: models.a: has no candidates"),
+        ("models: {a: }", "understudy.yaml:1:12: models.a: must be a list"),
+        ("accounts: {a: {}}", "understudy.yaml:1:1: models: is missing: accounts are defined"),
+        ("accounts: {'a b': {}}", "understudy.yaml:1:12: accounts.a b: must be letters, digits"),
+        (
+            "digest: {map_model: fats}",
+            "understudy.yaml:1:21: digest.map_model: no route is called 'fats' (def",
+        ),
+        (
+            "digest: {map_budget: 3}\nmax_cost: -1\n",
+            "understudy.yaml:1:22: digest.map_budget: must be greater than",
+        ),
+    ],
+)
+def test_mistake_in_the_file(text: str, message: str) -> None:
+    """A file that is no configuration at all is told in one line as well."""
+    assert mistake(text).startswith(message)
+
+
+def test_several_mistakes_are_counted() -> None:
+    """The first mistake is told, the others are counted."""
+    assert mistake("digest: {map_budget: 3}\nmax_cost: -1\n").endswith(" (and 1 more)")
+
+
+def test_mistyped_key_goes_before_the_key_that_is_missing_for_it() -> None:
+    """A mistyped key is also a missing one; the first is told."""
+    message = mistake((ACCOUNT % "{}").replace("account: openai", "acount: openai"))
+    assert message.startswith(
+        "understudy.yaml:6:7: models.fast[0].acount: unknown key (did you mean 'account'?)"
+    )
+
+
+def test_unknown_account_is_told_at_its_line() -> None:
+    """A candidate whose account isn't defined is told with a near name."""
+    message = mistake((ACCOUNT % "{}").replace("account: openai", "account: opena"))
+    assert message == (
+        "understudy.yaml:6:16: models.fast[0].account: no account is called 'opena' (did you mean 'openai'?)"
+    )
+
+
+def test_aliases_cannot_explode() -> None:
+    """Nested aliases that would make 10^9 values are refused, not followed."""
+    levels = "".join(f"x-{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 10))
+    assert "values" in mistake("x-0: &a0 [1]\n" + levels)
+
+
+def test_embedded_account_always_exists() -> None:
+    """A route can name the embedded provider without defining it."""
+    config = parse("models: {mine: [{account: embedded, model: extractive}]}")
+    assert config.accounts["embedded"].kind == "embedded"
+    assert config.map_route == "mine"
+
+
+def test_default_is_embedded(tmp_path: Path) -> None:
+    """Without a file the embedded provider answers, whatever the environment holds."""
+    assert load(folder=tmp_path) == Config()
+    assert Config().accounts_of([Config().map_route]) == ("embedded",)
+
+
+def test_file_in_the_folder_is_found(tmp_path: Path) -> None:
+    """`understudy.yaml` in the folder is read, also with a byte order mark."""
+    (tmp_path / "understudy.yaml").write_text("max_cost: 3\n", encoding="utf-8-sig")
+    assert load(folder=tmp_path).max_cost == 3
+
+
+def test_file_that_cannot_be_read(tmp_path: Path) -> None:
+    """No such file, a folder, too much and not UTF-8 are each told in one line."""
+    large, latin = tmp_path / "large.yaml", tmp_path / "latin.yaml"
+    large.write_bytes(b"#" * (MAX_BYTES + 1))
+    latin.write_bytes(b"max_cost: 3 # \xe9t\xe9\n")
+    for path, words in [
+        (tmp_path / "none.yaml", "no such file"),
+        (tmp_path, "is a folder"),
+        (large, "larger than"),
+        (latin, "not UTF-8"),
+        (latin / "below.yaml", "can't be read"),
+    ]:
+        with pytest.raises(ConfigError, match=words) as caught:
+            load(path)
+        assert str(caught.value).startswith(str(path))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_file_without_permission(tmp_path: Path) -> None:
+    """A file that may not be read is told with the system's words."""
+    path = tmp_path / "understudy.yaml"
+    path.write_text("max_cost: 3\n")
+    path.chmod(stat.S_IWUSR)
+    with pytest.raises(ConfigError, match="Permission denied"):
+        load(path)
+
+
+@given(st.text() | st.text(alphabet="ab:-[]{}&*!|>'\"\n #$").map(lambda text: "accounts:\n  a: " + text))
+def test_any_text_gives_a_configuration_or_one_line(text: str) -> None:
+    """Whatever a file holds, the outcome is a Config or a ConfigError of one line."""
+    try:
+        outcome: object = parse(text)
+    except ConfigError as error:
+        outcome = str(error)
+    assert isinstance(outcome, Config) or "\n" not in str(outcome)
+
+
+DOCUMENT = Path(__file__).parent.parent / "docs" / "configuration.md"
+
+
+def test_example_of_the_documentation_is_read() -> None:
+    """The example that users copy is a valid configuration."""
+    example = DOCUMENT.read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0]
+    config = parse(example)
+    assert (config.map_route, config.reduce_route, config.max_cost) == ("fast", "strong", 2.5)
+
+
+def test_documentation_names_every_key() -> None:
+    """Each key of the schema stands in the table of keys."""
+    table = DOCUMENT.read_text(encoding="utf-8").split("## Every key")[1]
+    for name, part in schema()["$defs"].items():
+        for key in part["properties"]:
+            assert f".{key}`" in table or f"`{key}`" in table or f".{key}." in table, f"{name}.{key}"
