@@ -58,6 +58,131 @@ def digest(
     return run(options)
 
 
+@app.command
+def up(
+    *,
+    mappers: Annotated[int | None, Parameter(help="mapper processes (default: one a core)")] = None,
+    idle: Annotated[float, Parameter(help="stop after so many seconds without work; 0: never")] = 900.0,
+) -> int:
+    """Start this user's local cluster, so that the next command finds it warm."""
+    from . import session
+
+    settings = session.Settings(idle_s=idle) if mappers is None else session.Settings(mappers=mappers, idle_s=idle)
+    with session.Session(settings) as running:
+        running.status()
+        sys.stdout.write(f"up at {running.address}\n")
+    return 0
+
+
+@app.command
+def down() -> int:
+    """Stop this user's local cluster; on a cluster at RAY_ADDRESS, end our actors only."""
+    import os
+
+    from . import home, session
+
+    if os.environ.get("RAY_ADDRESS"):
+        with session.Session() as running:
+            running.end_actors()
+        sys.stdout.write("our actors are ended\n")
+        return 0
+    with home.lock():
+        local = home.load()
+        if local is not None:
+            session.stop(local)
+    sys.stdout.write("down\n" if local else "no local cluster was running\n")
+    return 0
+
+
+@app.command
+def status(*, json: Annotated[bool, Parameter(help="print it as JSON")] = False) -> int:
+    """Show accounts, jobs and actors of the running cluster; starts nothing."""
+    import os
+
+    import msgspec
+    from rich.console import Console
+
+    from . import home, session
+    from .status import show
+
+    if not os.environ.get("RAY_ADDRESS") and home.load() is None:
+        sys.stdout.write('{"running": false}\n' if json else "no local cluster is running\n")
+        return 0
+    with session.Session() as running:
+        found = running.status()
+        if json:
+            sys.stdout.write(msgspec.json.encode({"running": True, "address": running.address, **_plain(found)}).decode())
+            sys.stdout.write("\n")
+        else:
+            show(found, running.address, Console())
+    return 0
+
+
+def _plain(value: object) -> dict[str, object]:
+    import msgspec
+
+    plain: dict[str, object] = msgspec.to_builtins(value)
+    return plain
+
+
+@app.command
+def schema() -> int:
+    """Print the JSON Schema of understudy.yaml, for editors."""
+    import orjson
+
+    from .config_file import schema as config_schema
+
+    sys.stdout.write(orjson.dumps(config_schema(), option=orjson.OPT_INDENT_2).decode() + "\n")
+    return 0
+
+
+@app.command
+def simulate(
+    *,
+    port: Annotated[int, Parameter(help="port on the loopback interface; 0 picks one")] = 8089,
+    settings: Annotated[Path | None, Parameter(help="all settings as a JSON file")] = None,
+    seed: Annotated[int | None, Parameter(help="what latencies and faults are drawn from")] = None,
+    key: Annotated[list[str] | None, Parameter(help="an accepted key (default: any)")] = None,
+    any_model: Annotated[bool | None, Parameter(help="accept any model name")] = None,
+    rpm: Annotated[int | None, Parameter(help="requests a window")] = None,
+    tpm: Annotated[int | None, Parameter(help="tokens a window")] = None,
+    concurrency: Annotated[int | None, Parameter(help="calls at once")] = None,
+    window: Annotated[float | None, Parameter(help="the sliding window, seconds")] = None,
+    latency: Annotated[float | None, Parameter(help="median latency, seconds")] = None,
+    sigma: Annotated[float | None, Parameter(help="spread of the log-normal latency")] = None,
+    tail_rate: Annotated[float | None, Parameter(help="share of slow calls")] = None,
+    tail_factor: Annotated[float | None, Parameter(help="how many times slower those are")] = None,
+) -> int:
+    """Serve a simulated provider (OpenAI's protocol) with quotas, faults and a billing ledger."""
+    import pydantic
+
+    from .simulator import run, settings_from_options
+
+    try:
+        chosen = settings_from_options(
+            settings,
+            seed=seed,
+            keys=key,
+            any_model=any_model,
+            rpm=rpm,
+            tpm=tpm,
+            concurrency=concurrency,
+            window_s=window,
+            latency_s=latency,
+            sigma=sigma,
+            tail_rate=tail_rate,
+            tail_factor=tail_factor,
+        )
+    except OSError as error:
+        raise UsageError(f"{settings}: {error.strerror}") from None
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"{settings or 'options'}: {where}: {first['msg']}") from None
+    run(chosen, "127.0.0.1", port)
+    return 0
+
+
 def main() -> None:
     """Entry point of the console script: errors become one line and an exit code."""
     try:

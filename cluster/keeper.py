@@ -5,6 +5,7 @@ and plans. Run as `python -m understudy.cluster.keeper SETTINGS`, settings as JS
 """
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -27,7 +28,7 @@ def main() -> None:
         namespace=NAMESPACE,
         num_cpus=int(settings["cores"]),
         include_dashboard=False,
-        logging_level="ERROR",
+        logging_level=logging.ERROR,
         log_to_driver=False,
     )
     address = str(ray.get_runtime_context().gcs_address)

@@ -6,6 +6,7 @@ the next command and stops itself when idle.
 
 import dataclasses
 import json
+import logging
 import os
 import secrets
 import signal
@@ -103,7 +104,7 @@ class Session:
             ray.init(
                 address=address,
                 namespace=NAMESPACE,
-                logging_level="ERROR",
+                logging_level=logging.ERROR,
                 log_to_driver=False,
                 configure_logging=False,
             )
@@ -149,6 +150,13 @@ class Session:
                 + ("run `understudy down`, then this command again" if self.local else "set it on the cluster's nodes")
             )
         return found
+
+    def end_actors(self) -> None:
+        """Ends all our actors on a cluster that is not ours to stop."""
+        import ray  # noqa: PLC0415
+
+        self.get(self._director.shutdown.remote())
+        ray.kill(self._director, no_restart=True)
 
     def status(self) -> Status:
         """What the Director knows."""

@@ -178,8 +178,8 @@ def _matches(pattern: RegexPattern, path: str) -> bool:
     """True if the rule speaks of the path itself, rather than of a folder above it.
 
     pathspec answers for files, where both count. Asked for the folder `a/`, it takes `!a` for a rule about
-    what is inside, so that a `*` before it wins; git has it otherwise. The one group in pathspec's expressions
-    is the `/` of such matches.
+    what is inside, so that a `*` before it wins; git has it otherwise. The one group in its expressions is
+    the `/` of such matches.
     """
     bare = path.removesuffix("/")
     if (found := pattern.match_file(bare)) is not None and found.match.lastindex is None:

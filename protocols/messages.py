@@ -4,23 +4,13 @@ from typing import Literal
 
 import msgspec
 
-Outcome = Literal[
-    "ok",
-    "rate_limited",
-    "timeout",
-    "server",
-    "connection",
-    "invalid_reply",
-    "context_too_long",
-    "filtered",
-    "auth",
-    "not_found",
-    "bad_request",
-    "cancelled",
-]
+from .errors import FailureKind
+
+Outcome = Literal["ok", "cancelled"] | FailureKind
+"""How a call ended."""
 
 
-class Message(msgspec.Struct, frozen=True, omit_defaults=True):
+class Message(msgspec.Struct, frozen=True):
     """Base of all payloads: the class name is the tag on the wire."""
 
 
@@ -40,6 +30,8 @@ class Spent(msgspec.Struct, frozen=True, array_like=True):
         cost: picodollars, or -1 where no price is known.
         output: output tokens, for the latency sketch's size class.
         probe: True when the permit was the half-open probe.
+        stale: True when the permit was of an earlier epoch than the ask it is told in: there is nothing to settle, only
+            something to learn.
     """
 
     age_s: float
@@ -50,9 +42,10 @@ class Spent(msgspec.Struct, frozen=True, array_like=True):
     cost: int = 0
     output: int = 0
     probe: bool = False
+    stale: bool = False
 
 
-class LeaseAsk(Message, tag=True):
+class LeaseAsk(Message, frozen=True, tag=True, omit_defaults=True):
     """A holder settles what it spent, gives back what it does not need, and asks for more; all in one.
 
     Attributes:
@@ -62,6 +55,7 @@ class LeaseAsk(Message, tag=True):
         back_requests: unspent request permits given back.
         back_tokens: unspent tokens given back.
         back_slots: concurrency slots given back.
+        back_probe: True when the half-open probe is among the permits given back.
         sizes: tokens that each of the first waiting calls needs, in order.
         slots: how many of those calls need a new concurrency slot.
         ahead: how many more calls of `ahead_size` tokens will be wanted soon.
@@ -76,6 +70,7 @@ class LeaseAsk(Message, tag=True):
     back_requests: int = 0
     back_tokens: int = 0
     back_slots: int = 0
+    back_probe: bool = False
     sizes: tuple[int, ...] = ()
     slots: int = 0
     ahead: int = 0
@@ -85,7 +80,7 @@ class LeaseAsk(Message, tag=True):
     retry_after_s: float | None = None
 
 
-class LeaseGrant(Message, tag=True):
+class LeaseGrant(Message, frozen=True, tag=True, omit_defaults=True):
     """Permits for a holder, or the reason why there are none for now.
 
     Attributes:
@@ -117,7 +112,7 @@ class LeaseGrant(Message, tag=True):
     too_large: int = 0
 
 
-class Revoke(Message, tag=True):
+class Revoke(Message, frozen=True, tag=True, omit_defaults=True):
     """Provider to all holders: spend nothing more before `blocked_s` have passed, and give back what is unspent."""
 
     epoch: int
@@ -125,11 +120,11 @@ class Revoke(Message, tag=True):
     state: Literal["closed", "open", "half_open", "down"] = "closed"
 
 
-class ProviderAsk(Message, tag=True):
+class ProviderAsk(Message, frozen=True, tag=True, omit_defaults=True):
     """Asks a Provider for its snapshot."""
 
 
-class ProviderSnapshot(Message, tag=True):
+class ProviderSnapshot(Message, frozen=True, tag=True, omit_defaults=True):
     """What a Provider knows of its account, for people.
 
     `used` counts against the window now, `leased` is out in leases; -1 stands for no limit or nothing known.
@@ -160,7 +155,7 @@ class ProviderSnapshot(Message, tag=True):
 # Between a Supervisor and its Mappers --------------------------------------------------------------------------------
 
 
-class Slice(Message, tag=True):
+class Slice(Message, frozen=True, tag=True, omit_defaults=True):
     """Work for a Mapper: the items `start` to `stop` (exclusive) of one block of a job."""
 
     job: str
@@ -193,14 +188,14 @@ class ItemDone(msgspec.Struct, frozen=True, array_like=True):
     cost: int = 0
 
 
-class Results(Message, tag=True):
+class Results(Message, frozen=True, tag=True, omit_defaults=True):
     """Items a Mapper has finished."""
 
     job: str
     done: tuple[ItemDone, ...]
 
 
-class CancelJob(Message, tag=True):
+class CancelJob(Message, frozen=True, tag=True, omit_defaults=True):
     """Stop all work for a job: sockets are closed, permits given back, nothing more is answered for it."""
 
     job: str
@@ -209,13 +204,13 @@ class CancelJob(Message, tag=True):
 # Between a Supervisor and a Reducer ----------------------------------------------------------------------------------
 
 
-class ReduceOpen(Message, tag=True):
+class ReduceOpen(Message, frozen=True, tag=True, omit_defaults=True):
     """A Reducer is to hold a job's reduce tree; it fetches the job's specification from the Supervisor."""
 
     job: str
 
 
-class Absorb(Message, tag=True):
+class Absorb(Message, frozen=True, tag=True, omit_defaults=True):
     """Answers for a job's tree: items that were mapped, and nodes that were reduced before a Reducer was restarted.
 
     What is told twice counts once.
@@ -226,7 +221,7 @@ class Absorb(Message, tag=True):
     nodes: tuple[ItemDone, ...] = ()
 
 
-class NodesDone(Message, tag=True):
+class NodesDone(Message, frozen=True, tag=True, omit_defaults=True):
     """Nodes that a Reducer has finished; `ItemDone.item` is the node's number."""
 
     job: str
@@ -236,29 +231,37 @@ class NodesDone(Message, tag=True):
 # About actors --------------------------------------------------------------------------------------------------------
 
 
-class Hello(Message, tag=True):
-    """An actor is up: its name, its role and its process id."""
+class Hello(Message, frozen=True, tag=True, omit_defaults=True):
+    """An actor is up: its name, its role, its process id, and how often it was restarted."""
 
     name: str
     role: str
     pid: int
+    restarts: int = 0
 
 
-class Down(Message, tag=True):
+class JobBroken(Message, frozen=True, tag=True, omit_defaults=True):
+    """An actor can't work for the job at all, and why; the job can't go on."""
+
+    job: str
+    error: str
+
+
+class Down(Message, frozen=True, tag=True, omit_defaults=True):
     """An actor is gone. `restarting` tells whether it comes back under the same name."""
 
     name: str
     restarting: bool
 
 
-class Failure(Message, tag=True):
+class Failure(Message, frozen=True, tag=True, omit_defaults=True):
     """The answer to an ask that failed: the error's class name and its one line."""
 
     error: str
     text: str
 
 
-class Done(Message, tag=True):
+class Done(Message, frozen=True, tag=True, omit_defaults=True):
     """The answer to an ask that has nothing more to say."""
 
 
@@ -275,6 +278,7 @@ Payload = (
     | Absorb
     | NodesDone
     | Hello
+    | JobBroken
     | Down
     | Failure
     | Done

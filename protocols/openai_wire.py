@@ -43,8 +43,8 @@ class _Details(msgspec.Struct):
 
 
 class _Usage(msgspec.Struct):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    prompt_tokens: int | None = 0
+    completion_tokens: int | None = 0
     prompt_tokens_details: _Details | None = None
     completion_tokens_details: _Details | None = None
 
@@ -61,8 +61,8 @@ class _Choice(msgspec.Struct):
 
 class _Completion(msgspec.Struct):
     choices: list[_Choice]
-    id: str = ""
-    model: str = ""
+    id: str | None = ""
+    model: str | None = ""
     usage: _Usage | None = None
 
 
@@ -96,7 +96,7 @@ def decode(body: bytes) -> ChatReply:
         raise InvalidReply(f"the reply has {len(body)} bytes; more than {MAX_REPLY} are refused", status=200)
     try:
         completion = _DECODER.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidReply(f"the reply is not a chat completion: {error}", status=200) from None
     if not completion.choices:
         raise InvalidReply("the reply has no choices", status=200)
@@ -105,7 +105,13 @@ def decode(body: bytes) -> ChatReply:
     text = choice.message.content or ""
     if finish == "filtered" and not text:
         raise ContentFiltered(choice.message.refusal or "the provider's content filter withheld the answer", status=200)
-    return ChatReply(text or choice.message.refusal or "", completion.model, _usage(completion.usage), finish, completion.id)
+    return ChatReply(
+        text=text or choice.message.refusal or "",
+        model=completion.model or "",
+        usage=_usage(completion.usage),
+        finish=finish,
+        id=completion.id or "",
+    )
 
 
 def _usage(usage: _Usage | None) -> Usage:
@@ -113,7 +119,8 @@ def _usage(usage: _Usage | None) -> Usage:
         return Usage()
     cached = usage.prompt_tokens_details.cached_tokens if usage.prompt_tokens_details else 0
     reasoning = usage.completion_tokens_details.reasoning_tokens if usage.completion_tokens_details else 0
-    return Usage(usage.prompt_tokens, usage.completion_tokens, cached or 0, reasoning or 0)
+    counts = (usage.prompt_tokens, usage.completion_tokens, cached, reasoning)
+    return Usage(*(max(count or 0, 0) for count in counts))
 
 
 _BY_STATUS: Final[Mapping[int, type[CallError]]] = {

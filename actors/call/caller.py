@@ -64,9 +64,7 @@ class Caller:
         """Answers `request`, whose prompt has about `tokens` tokens, or says why not; raises only `ConfigError`."""
         now = time.monotonic()
         outcome = CallOutcome()
-        candidates = self._router.candidates(
-            request.model, self._health, now=now, tokens=tokens + request.max_tokens
-        )
+        candidates = self._router.candidates(request.model, self._health, now=now, tokens=tokens + request.max_tokens)
         policy = CallPolicy(len(candidates), self._attempts, now=now, rng=self._rng)
         while True:
             verdict = policy.next(now=time.monotonic())
@@ -92,9 +90,13 @@ class Caller:
     ) -> bool:
         price = self._costs.get((candidate.account, candidate.model)) or self._price(candidate)
         try:
-            reply = await self._channels[candidate.account].call(
-                request, candidate.model, tokens=tokens, cost=price
-            )
+            # Waiting for a permit and the request itself end at the deadline; `next` then says which budget is spent.
+            async with asyncio.timeout(policy.left(now=time.monotonic())):
+                reply = await self._channels[candidate.account].call(
+                    request, candidate.model, tokens=tokens, cost=price
+                )
+        except TimeoutError:
+            return False
         except Blocked as blocked:
             self._note(candidate, blocked.seconds, down=blocked.state == "down")
             policy.blocked(place, blocked.seconds, down=blocked.state == "down", now=time.monotonic())

@@ -3,10 +3,14 @@
 import dataclasses
 import random
 from collections import Counter
+from typing import Final
 
 from ...protocols.config import Attempts
 from ...protocols.decisions import TABLE
 from ...protocols.errors import FailureKind
+
+_LEAST_PAUSE_S: Final = 0.05
+"""A refused account is left alone for at least so long: a refusal is no attempt, so nothing else would bound them."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -75,6 +79,10 @@ class CallPolicy:
             return GiveUp(f"the deadline of {self._settings.deadline_s:g} s")
         return Wait(ready - now)
 
+    def left(self, *, now: float) -> float:
+        """Seconds until the deadline; never negative."""
+        return max(0.0, self._deadline - now)
+
     def blocked(self, candidate: int, seconds: float, *, down: bool, now: float) -> None:
         """No attempt was made: the candidate's account may not be called for `seconds`, or is `down`."""
         self._sticky = -1
@@ -86,12 +94,12 @@ class CallPolicy:
         """An attempt failed."""
         row = TABLE[kind]
         self._failures[candidate, kind] += 1
-        self._tries[candidate] += 1
+        self._tries[candidate] += row.charged
         self.attempts += row.charged
         self._sticky = -1
         if kind == "rate_limited":
-            pause = retry_after if retry_after is not None else self._backoff(candidate, kind)
-            self._ready[candidate] = now + pause
+            pause = retry_after or self._backoff(candidate, kind)
+            self._ready[candidate] = now + max(pause, _LEAST_PAUSE_S)
             return
         again = self._failures[candidate, kind] <= row.retries and self._tries[candidate] < self._settings.per_candidate
         if again:

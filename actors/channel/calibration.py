@@ -7,6 +7,8 @@ START: Final = 1.25
 """Until enough replies were seen: o200k counts 5–20 % less than other families' tokenizers for the same text."""
 ENOUGH: Final = 20
 MARGIN: Final = 1.02
+PROMPT: Final = 8
+"""Tokens that a provider adds to any prompt, for roles and separators."""
 
 
 class Calibration:
@@ -25,11 +27,11 @@ class Calibration:
     def reserve(self, counted: int) -> int:
         """Tokens to reserve for a prompt of `counted` tokens."""
         factor = START if self._seen < ENOUGH else self._high * MARGIN
-        return math.ceil(counted * max(factor, self._high)) + 8
+        return math.ceil((counted + PROMPT) * max(factor, self._high))
 
     def learn(self, counted: int, reported: int) -> None:
         """A reply reported `reported` tokens for a prompt we counted as `counted`."""
         if counted <= 0 or reported <= 0:
             return
         self._seen += 1
-        self._high = max(self._high * 0.999, reported / (counted + 8))
+        self._high = max(self._high * 0.999, reported / (counted + PROMPT))

@@ -11,9 +11,9 @@ from typing import Protocol
 from ...protocols import openai_wire
 from ...protocols.chat import ChatReply, ChatRequest
 from ...protocols.errors import CallError, QuotaImpossible, UnderstudyError
-from ...protocols.messages import LeaseAsk, LeaseGrant, Revoke
+from ...protocols.messages import LeaseAsk, LeaseGrant, Outcome, Revoke
 from .calibration import Calibration
-from .lease import Lease
+from .lease import Lease, Permit
 from .transport import Transport
 
 
@@ -60,7 +60,7 @@ class HttpChannel:
         self._say = say
         self._calibration = Calibration()
         #: Calls that wait for a permit: what each reserves, and the future that its permit resolves.
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._waiting: deque[tuple[int, asyncio.Future[Permit]]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._pumping = False
@@ -76,10 +76,10 @@ class HttpChannel:
         """
         size = self._calibration.reserve(tokens) + request.max_tokens
         permit = self.lease.take(size, now=time.monotonic()) if not self._waiting else None
-        while permit is None:
-            await self._wait(size)
-            permit = self.lease.take(size, now=time.monotonic())
-        used, outcome, picos, output = size, "cancelled", 0, 0
+        if permit is None:
+            permit = await self._wait(size)
+        outcome: Outcome = "cancelled"
+        used, picos, output = size, 0, 0
         try:
             reply = await self._attempt(request, model)
             used, outcome, picos, output = reply.usage.total or size, "ok", cost(reply), reply.usage.output_tokens
@@ -101,14 +101,26 @@ class HttpChannel:
             return openai_wire.decode(reply.body)
         raise openai_wire.classify(reply.status, reply.headers, reply.body, wall=time.time())
 
-    async def _wait(self, size: int) -> None:
+    async def _wait(self, size: int) -> Permit:
         now = time.monotonic()
         if now < self.lease.blocked_until:
             raise Blocked(self.account, self.lease.blocked_until - now, self.lease.state)
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Permit] = asyncio.get_running_loop().create_future()
         self._waiting.append((size, future))
         self._pump()
-        await future
+        try:
+            permit = await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled() and future.exception() is None:
+                self.lease.unused(future.result(), now=time.monotonic())
+            self._pump()
+            raise
+        permit.at = now = time.monotonic()  # the request leaves now, not when the permit was given
+        if now < self.lease.blocked_until:
+            self.lease.unused(permit, now=now)
+            self._pump()
+            raise Blocked(self.account, self.lease.blocked_until - now, self.lease.state)
+        return permit
 
     # The lease --------------------------------------------------------------------------------------------------------
 
@@ -116,11 +128,8 @@ class HttpChannel:
         """A grant came from the Provider."""
         now = time.monotonic()
         self.lease.granted(grant, now=now)
-        if grant.too_large and self._waiting:
-            size, future = self._waiting.popleft()
-            text = f"{self.account}: a call needs {size} tokens, the quota is {grant.too_large} a window"
-            if not future.done():
-                future.set_exception(QuotaImpossible(text, sent=False))
+        if grant.too_large:
+            self._fail_too_large(grant.too_large)
         if grant.blocked_s > 0:
             self._fail_waiting(Blocked(self.account, grant.blocked_s, grant.state))
         self._wake()
@@ -137,6 +146,12 @@ class HttpChannel:
         self.lease.provider_down()
         asyncio.get_running_loop().call_later(0.2, self._pump)
 
+    def _fail_too_large(self, quota: int) -> None:
+        for size, future in self._waiting:
+            if size > quota and not future.done():
+                text = f"{self.account}: a call needs {size} tokens, the quota is {quota} a window"
+                future.set_exception(QuotaImpossible(text, sent=False))
+
     def _fail_waiting(self, error: Blocked) -> None:
         while self._waiting:
             _, future = self._waiting.popleft()
@@ -144,16 +159,15 @@ class HttpChannel:
                 future.set_exception(error)
 
     def _wake(self) -> None:
-        """Lets as many waiting calls go as there are permits for, in order."""
-        requests, tokens, slots = self.lease.requests, self.lease.tokens, self.lease.slots
-        while self._waiting and requests > 0 and (slots is None or slots > 0):
+        """Gives permits to as many waiting calls as there are permits for, in order."""
+        now = time.monotonic()
+        while self._waiting:
             size, future = self._waiting[0]
             if not future.done():
-                if size > tokens:
-                    break
-                future.set_result(None)
-                requests, tokens = requests - 1, tokens - size
-                slots = None if slots is None else slots - 1
+                permit = self.lease.take(size, now=now)
+                if permit is None:
+                    return
+                future.set_result(permit)
             self._waiting.popleft()
 
     def _pump(self) -> None:

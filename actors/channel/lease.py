@@ -7,11 +7,20 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Final
 
-from ...protocols.messages import LeaseAsk, LeaseGrant, Revoke, Spent
+from ...protocols.messages import LeaseAsk, LeaseGrant, Outcome, Revoke, Spent
 
 SETTLE_COUNT: Final = 64
 SETTLE_S: Final = 0.1
 """Settle after so many calls or so many seconds, whichever is first: a message costs about 1 ms of CPU in all."""
+
+SLOT_S: Final = 0.002
+"""A slot that came free waits so long for company before it is given back to an account whose slots are short."""
+
+ASK_AGAIN_S: Final = 5.0
+"""An ask without an answer is said again after so long: the wait for a quota may be long, but a message may be lost."""
+
+_ASKS_KEPT: Final = 32
+"""Asks whose sending time is remembered: what was superseded is never answered."""
 
 ASK_MOST: Final = 256
 AHEAD_S: Final = 0.05
@@ -19,12 +28,25 @@ AHEAD_S: Final = 0.05
 
 
 @dataclasses.dataclass(slots=True)
-class _Call:
-    """A permit in use: when it was spent, what it reserved, and whether it is the half-open probe."""
+class Permit:
+    """A permit in use: when it was spent, what it reserved, its epoch, and whether it is the half-open probe."""
 
     at: float
     reserved: int
+    epoch: int
     probe: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Ended:
+    """A call that has ended and is not settled yet."""
+
+    permit: Permit
+    took_s: float
+    tokens: int
+    outcome: Outcome
+    cost: int
+    output: int
 
 
 class Lease:
@@ -42,17 +64,23 @@ class Lease:
         #: Slots that are free, or None where concurrency has no limit (or nothing is known yet).
         self.slots: int | None = None
         self._until = 0.0
-        self.blocked_until = 0.0
+        #: Until when the Provider said that nobody may call, and until when the account itself said so to us.
+        self._refused_until = self._told_until = 0.0
         self.state = "closed"
         self.p95_s = 0.0
         self._probe = False
         self._number = 0
-        #: Open asks: number -> when it was sent, and for how many calls the latest was.
+        #: When each ask without an answer was sent.
         self._asks: dict[int, float] = {}
+        #: The newest ask that waits for its answer, 0 when there is none; when it was sent, and for how many calls.
+        self._open = 0
+        self._opened_at = 0.0
         self._asked_for = 0
-        self._spent: deque[tuple[_Call, float, int, str, int, int]] = deque()
+        self._spent: deque[_Ended] = deque()
         self._oldest = 0.0
+        self._freed_at = 0.0
         self._back_requests = self._back_tokens = self._back_slots = 0
+        self._back_probe = False
         self._retry_at: float | None = None
         self._urgent = False
         self._rate = 0.0
@@ -62,16 +90,19 @@ class Lease:
         #: Calls that are out.
         self.in_flight = 0
 
+    @property
+    def blocked_until(self) -> float:
+        """Nothing may be spent before."""
+        return max(self._refused_until, self._told_until)
+
     # Spending ---------------------------------------------------------------------------------------------------------
 
-    def take(self, size: int, *, now: float) -> _Call | None:
+    def take(self, size: int, *, now: float) -> Permit | None:
         """Spends a permit for a call that reserves `size` tokens; None when there is none."""
-        if self.requests < 1 or self.tokens < size or self.slots == 0:
-            return None
         if now >= self._until:
             self._return_permits()
             return None
-        if now < self.blocked_until:
+        if self.requests < 1 or self.tokens < size or self.slots == 0 or now < self.blocked_until:
             return None
         self.requests -= 1
         self.tokens -= size
@@ -81,72 +112,89 @@ class Lease:
         self._taken += 1
         self._mean_size += 0.05 * (size - self._mean_size)
         probe, self._probe = self._probe, False
-        return _Call(now, size, probe)
+        return Permit(now, size, self.epoch, probe)
 
-    def end(self, call: _Call, *, tokens: int, outcome: str, cost: int, output: int, now: float) -> None:
+    def end(self, permit: Permit, *, tokens: int, outcome: Outcome, cost: int, output: int, now: float) -> None:
         """A call has ended; `tokens` is what the provider counts for it."""
         if not self._spent:
             self._oldest = now
-        self._spent.append((call, now - call.at, tokens, outcome, cost, output))
-        self.in_flight -= 1
-        if self.slots is not None:
-            self.slots += 1
-        if outcome in ("rate_limited", "auth") or call.probe:
+        self._spent.append(_Ended(permit, now - permit.at, tokens, outcome, cost, output))
+        self._free_slot(permit, now=now)
+        if outcome in ("rate_limited", "auth") or permit.probe:
             self._urgent = True
 
-    def unused(self, call: _Call) -> None:
+    def unused(self, permit: Permit, *, now: float) -> None:
         """A permit was taken and the request never left: it goes back unspent."""
+        self._free_slot(permit, now=now)
+        if permit.epoch == self.epoch:
+            self._back_requests += 1
+            self._back_tokens += permit.reserved
+            self._back_probe |= permit.probe
+            self._urgent |= permit.probe
+
+    def _free_slot(self, permit: Permit, *, now: float) -> None:
         self.in_flight -= 1
-        self._back_requests += 1
-        self._back_tokens += call.reserved
-        if self.slots is not None:
+        # Slots of an earlier epoch are unknown to this Provider.
+        if self.slots is not None and permit.epoch == self.epoch:
+            if not self._surplus():
+                self._freed_at = now
             self.slots += 1
-        if call.probe:
-            self._urgent = True
 
     def told_to_wait(self, seconds: float, *, now: float) -> None:
         """The provider said Retry-After; the latest word counts."""
-        self._retry_at = self.blocked_until = now + seconds
+        self._retry_at = self._told_until = now + seconds
         self._urgent = True
         self._return_permits()
 
     # Hearing ----------------------------------------------------------------------------------------------------------
 
     def granted(self, grant: LeaseGrant, *, now: float) -> None:
-        """A grant came in. It is good for `ttl_s` less the time the messages were under way."""
-        asked_at = self._asks.get(grant.number, now - grant.held_s)
-        self._asks = {number: at for number, at in self._asks.items() if number > grant.number}
+        """A grant came in. It is good for `ttl_s` from when the Provider said it, of which the way here took a part."""
+        if grant.epoch < self.epoch:
+            return
+        if now >= self._until:
+            self._return_permits()
         self._new_epoch(grant.epoch)
+        asked_at = self._asks.pop(grant.number, None)
+        if grant.number >= self._open:
+            self._open = 0
         self.state = grant.state
         self.p95_s = grant.p95_s
-        if grant.requests:
-            transit = max(0.0, now - asked_at - grant.held_s)
-            self._until = now + grant.ttl_s - transit
-            self.requests += grant.requests
-            self.tokens += grant.tokens
-            self._probe = grant.probe
-            self.blocked_until = 0.0
+        if grant.blocked_s > 0:
+            self._refused_until = now + grant.blocked_s
+        if asked_at is not None:  # else it is told twice
+            self._take_in(grant, asked_at, now=now)
+
+    def _take_in(self, grant: LeaseGrant, asked_at: float, *, now: float) -> None:
         if grant.slots >= 0:
             self.slots = (self.slots or 0) + grant.slots
-        if grant.blocked_s > 0:
-            self.blocked_until = now + grant.blocked_s
+            self._freed_at = now
+        if grant.requests:
+            # The Provider's end is at most as long after its word as ours is after the ask, less what it held it.
+            self._until = max(self._until, asked_at + grant.held_s + grant.ttl_s)
+            self.requests += grant.requests
+            self.tokens += grant.tokens
+            self._probe |= grant.probe
+        if now < self.blocked_until:  # it was under way when somebody was told to wait
+            self._return_permits()
 
     def revoked(self, revoke: Revoke, *, now: float) -> None:
         """Nothing more may be spent for a while; what is unspent goes back."""
         if revoke.epoch < self.epoch:
             return
         self.state = revoke.state
-        self.blocked_until = now + revoke.blocked_s
+        self._refused_until = now + revoke.blocked_s
         self._return_permits()
 
     def provider_down(self) -> None:
-        """The Provider died: open asks will not be answered. Permits stay good until they end."""
-        self._asks.clear()
+        """The Provider died: the open ask will not be answered. Permits stay good until they end."""
+        self._open = 0
 
     def _new_epoch(self, epoch: int) -> None:
         if epoch != self.epoch:
             self.requests = self.tokens = 0
             self._back_requests = self._back_tokens = self._back_slots = 0
+            self._probe = self._back_probe = False
             self.slots = None
             self.epoch = epoch
 
@@ -156,7 +204,7 @@ class Lease:
         self.requests = self.tokens = 0
         if self._probe:
             self._probe = False
-            self._urgent = True
+            self._back_probe = self._urgent = True
 
     # Asking -----------------------------------------------------------------------------------------------------------
 
@@ -168,25 +216,21 @@ class Lease:
         if now >= self._until:
             self._return_permits()
         sizes, ahead = self._wanted(waiting, count, now=now)
-        if not sizes and not ahead and not self._must_settle(idle=not count, now=now):
+        if not sizes and not ahead and not self._must_say(now=now):
             return None
-        if not count and not ahead:
-            self._give_up_slots()
-        asked = self._build(sizes, ahead, now=now)
-        if sizes or ahead:
-            self._asks[asked.number] = now
-            self._asked_for = len(sizes)
-        return asked
+        return self._build(sizes, ahead, now=now)
 
     def _wanted(self, waiting: Iterable[int], count: int, *, now: float) -> tuple[tuple[int, ...], int]:
-        open_ask = bool(self._asks)
-        if now < self.blocked_until or (open_ask and not (count >= 2 * self._asked_for and self._asked_for < ASK_MOST)):
+        if self._open and now - self._opened_at >= ASK_AGAIN_S:
+            self._open = 0
+        grown = count >= 2 * self._asked_for and self._asked_for < ASK_MOST
+        if now < self.blocked_until or (self._open and not grown):
             return (), 0
         ahead = math.ceil(self._measured_rate(now=now) * AHEAD_S)
         if count:
             return tuple(islice(waiting, ASK_MOST)), ahead
         low = self.requests * 2 < ahead and now - self._rate_at < AHEAD_S * 4 and self.in_flight > 0
-        return (), ahead if low and not open_ask else 0
+        return (), ahead if low and not self._open else 0
 
     def _measured_rate(self, *, now: float) -> float:
         """Calls a second, decayed; only a rate above 100 a second is worth asking ahead for."""
@@ -198,52 +242,81 @@ class Lease:
             self._rate_at = now
         return self._rate if self._rate > 100 else 0.0
 
-    def _must_settle(self, *, idle: bool, now: float) -> bool:
+    def _must_say(self, *, now: float) -> bool:
         if self._urgent or len(self._spent) >= SETTLE_COUNT:
             return True
-        late = bool(self._spent) and now - self._oldest >= SETTLE_S
-        # Permits and slots that nobody here needs go back with the next settlement, or when they are all that is left.
-        return late or (idle and not self._spent and bool(self._back_requests or self._back_tokens))
+        if self._spent and now - self._oldest >= SETTLE_S:
+            return True
+        if self._open and self._surplus() and now - self._freed_at >= SLOT_S:
+            return True
+        # Permits that nobody here needs go back with the next settlement, or when they are all that is left.
+        return not self._spent and bool(self._back_requests or self._back_tokens)
 
-    def _give_up_slots(self) -> None:
-        if self.slots:
-            self._back_slots += self.slots
-            self.slots = 0
+    def _surplus(self) -> int:
+        """Slots for which there is no permit here: not kept, because another holder may wait for them."""
+        return max(0, (self.slots or 0) - self.requests)
 
     def _build(self, sizes: tuple[int, ...], ahead: int, *, now: float) -> LeaseAsk:
+        if not self.requests:  # tokens without a request are of no use here
+            self._return_permits()
+        surplus = self._surplus()
+        if surplus:
+            self._back_slots += surplus
+            self.slots = self.requests
         self._number += 1
-        new_slots = 0 if self.slots is None and self.epoch else max(0, len(sizes) - (self.slots or 0))
         ask = LeaseAsk(
             number=self._number,
             epoch=self.epoch,
-            spent=tuple(
-                Spent(now - call.at, took, call.reserved, tokens, outcome, cost, output, call.probe)  # type: ignore[arg-type]
-                for call, took, tokens, outcome, cost, output in self._spent
-            ),
+            spent=tuple(self._settled(ended, now=now) for ended in self._spent),
             back_requests=self._back_requests,
             back_tokens=self._back_tokens,
             back_slots=self._back_slots,
+            back_probe=self._back_probe,
             sizes=sizes,
-            slots=new_slots,
+            slots=max(0, len(sizes) - (self.slots or 0)),
             ahead=ahead,
             ahead_size=int(self._mean_size) + 1 if ahead else 0,
             weight=self._weight,
             interactive=self._interactive,
             retry_after_s=None if self._retry_at is None else max(0.0, self._retry_at - now),
         )
+        self._said(ask, now=now)
+        return ask
+
+    def _settled(self, ended: _Ended, *, now: float) -> Spent:
+        permit = ended.permit
+        return Spent(
+            age_s=now - permit.at,
+            took_s=ended.took_s,
+            reserved=permit.reserved,
+            tokens=ended.tokens,
+            outcome=ended.outcome,
+            cost=ended.cost,
+            output=ended.output,
+            probe=permit.probe,
+            stale=permit.epoch != self.epoch,
+        )
+
+    def _said(self, ask: LeaseAsk, *, now: float) -> None:
         self._spent.clear()
         self._back_requests = self._back_tokens = self._back_slots = 0
+        self._back_probe = self._urgent = False
         self._retry_at = None
-        self._urgent = False
-        return ask
+        if ask.sizes or ask.ahead:
+            self._asks[ask.number] = self._opened_at = now
+            self._open, self._asked_for = ask.number, len(ask.sizes)
+            if len(self._asks) > _ASKS_KEPT:
+                del self._asks[next(iter(self._asks))]
 
     def next_wake(self, *, now: float) -> float | None:
         """When `ask` should be called though nothing happened: to settle, or because a lease ends."""
         times = []
         if self._spent:
             times.append(self._oldest + SETTLE_S)
-        if self.requests:
+        if self.requests or self.tokens:
             times.append(self._until)
+        if self._open:
+            times.append(self._freed_at + SLOT_S if self._surplus() else self._opened_at + ASK_AGAIN_S)
         if self.blocked_until > now:
             times.append(self.blocked_until)
         return min(times) if times else None

@@ -94,7 +94,7 @@ class AiohttpTransport:
         except TimeoutError:
             raise CallTimeout(f"no answer from {self._where()} within {time.monotonic() - started:.1f} s") from None
         except (aiohttp.ClientError, OSError) as error:
-            raise ConnectionFault(f"the connection to {self._where()} broke: {error or type(error).__name__}") from None
+            raise ConnectionFault(f"the connection to {self._where()} broke: {str(error) or type(error).__name__}") from None
 
     def _where(self) -> str:
         return f"{self._url.host}:{self._url.port}"

@@ -19,27 +19,16 @@ BULLET_WORDS = 24
 _BULLET = re.compile(r"^- \*\*(.+?)\*\*: (.+)$")
 _MORE = re.compile(r"^- and (\d+) more: (.*)$")
 # Sentences that this package makes up where a file says nothing of itself: true, but no purpose.
-_SYNTHETIC = re.compile(r"^(?:Defines|Script that|Tests:|Sections:|Re-exports|One line of)\b")
+_SYNTHETIC = re.compile(
+    r"^(?:Defines|Script that|Tests (?:in|of) `|Has (?:sections|keys|columns|tables|settings|elements|scripts) `|Lists (?:packages|patterns) `|Depends on `|Re-exports|One line of)"
+)
 _MEASURE = re.compile(
-    r"^(?:A |An )?(?:JSON|YAML|TOML|Configuration|table|lock file|XML|SVG|Lists \d|Empty file|HTML page\.|Text of|Licence|"
-    r"[\w+#]+ (?:file|script) of|Test support|no summary)"
+    r"^(?:A |An )?(?:JSON|YAML|TOML|Configuration|table|lock file|XML|SVG|Lists \d|Empty file"
+    r"|HTML page\.|Text of|Licence|"
+    r"[\w+#]+ (?:file|script) of|Test support|Test file of|no summary|Holds \d)"
 )
 _DATA = frozenset(
-    {
-        "json",
-        "yaml",
-        "toml",
-        "ini",
-        "csv",
-        "xml",
-        "lock",
-        "requirements",
-        "patterns",
-        "css",
-        "patch",
-        "text",
-        "gomod",
-    }
+    {"css", "csv", "gomod", "ini", "json", "lock", "patch", "patterns", "requirements", "text", "toml", "xml", "yaml"}
 )
 
 
@@ -68,9 +57,7 @@ class Child(NamedTuple):
     @property
     def tells(self) -> bool:
         """True when the sentence is a purpose: neither a measure nor made up from names."""
-        return (
-            bool(self.sentence) and not _MEASURE.match(self.sentence) and not _SYNTHETIC.match(self.sentence)
-        )
+        return bool(self.sentence) and not _MEASURE.match(self.sentence) and not _SYNTHETIC.match(self.sentence)
 
 
 def children_of(path: str, documents: Sequence[Document]) -> list[Child]:
@@ -109,11 +96,9 @@ def _child(path: str, document: Document) -> Child:
         for item in listing.items
         for part in re.split(r"[./\\:]+", item.name)
     )
-    name = document.name[len(path) :] if document.name.startswith(path) else document.name
+    name = document.name.removeprefix(path)
     richness = names + len(document.text) // 40 + 8 * bullets
-    return Child(
-        " ".join(name.split()) or name, document.name, sentence_of(found, document.text), richness, used
-    )
+    return Child(" ".join(name.split()) or name, document.name, sentence_of(found, document.text), richness, used)
 
 
 def sentence_of(found: Sketch, text: str) -> str:
@@ -140,7 +125,7 @@ def _ranked(children: Sequence[Child]) -> list[Child]:
 
 
 def _last(child: Child) -> int:
-    if not child.sentence or _MEASURE.match(child.sentence):
+    if not child.sentence or (_MEASURE.match(child.sentence) and not child.is_folder):
         return 3
     if is_test(child.path) or is_test(f"{child.path}x"):
         return 2

@@ -13,7 +13,21 @@ from .tokens import count, cut
 # Summaries are this long where the request leaves room: longer ones drown the folder's summary above them.
 NATURAL_TOKENS = 150
 
-_VERBS = {"Test classes": "Tests:", "Test functions": "Tests:", "Suites": "Tests:", "Sections": "Sections:"}
+_VERBS = {
+    "Test classes": "Tests in",
+    "Test functions": "Tests in",
+    "Suites": "Tests of",
+    "Sections": "Has sections",
+    "Keys": "Has keys",
+    "Columns": "Has columns",
+    "Tables": "Has tables",
+    "Settings": "Has settings",
+    "Elements": "Has elements",
+    "Packages": "Lists packages",
+    "Patterns": "Lists patterns",
+    "Scripts": "Has scripts",
+    "Dependencies": "Depends on",
+}
 
 _LISTING = re.compile(r"^([A-Z][A-Za-z ]{2,28}): (?=`)")
 _ITEM = re.compile(r"`([^`\n]+)`(?: \(([^`\n]*)\))?(?:, |\.$|$)")
@@ -78,8 +92,7 @@ def compose(sketch: Sketch, budget: int) -> str:
 
 def _render(sketch: Sketch, room: _Room) -> str:
     lines = [" ".join(sketch.lead[: room.sentences])] if sketch.lead else []
-    for listing in sketch.listings[: room.listings]:
-        lines.append(render_listing(listing, room.items, room.note_words))
+    lines += [render_listing(listing, room.items, room.note_words) for listing in sketch.listings[: room.listings]]
     return "\n".join(line for line in lines if line)
 
 
@@ -94,8 +107,8 @@ def render_listing(listing: Listing, most: int, note_words: int) -> str:
 
 
 def _render_item(item: Item, note_words: int) -> str:
-    name = " ".join(item.name.replace("`", "'").split())
-    about = " ".join(clip(item.note, note_words).replace("`", "'").split()) if note_words else ""
+    name = " ".join(item.name.replace("`", "").split())
+    about = " ".join(clip(item.note, note_words).replace("`", "").split()) if note_words else ""
     return f"`{name}` ({about})" if about else f"`{name}`"
 
 
@@ -127,9 +140,7 @@ def defined(sketch: Sketch, words: int = 24) -> str:
     items = [item for listing in listings for item in listing.items]
     told = [item for item in items if item.note and not item.note.startswith("methods ")][:1]
     first, others = told, [item for item in items if item not in told]
-    names = [f"`{item.name}` ({clip(item.note, 12)})" for item in first] + [
-        f"`{item.name}`" for item in others[:3]
-    ]
+    names = [f"`{item.name}` ({clip(item.note, 12)})" for item in first] + [f"`{item.name}`" for item in others[:3]]
     rest = len(others) - 3 + sum(listing.more for listing in listings)
     verb = _VERBS.get(listings[0].heading, "Defines")
     return clip(f"{verb} {', '.join(names)}{' and more' if rest > 0 else ''}", words) + "."

@@ -83,9 +83,7 @@ def _notebook(text: str) -> Sketch:
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return _json(text)
     kinds = Counter(kind for kind, _ in told)
-    size = (
-        f"A notebook of {_number(kinds['code'], 'code cell')} and {_number(kinds['markdown'], 'text cell')}."
-    )
+    size = f"A notebook of {_number(kinds['code'], 'code cell')} and {_number(kinds['markdown'], 'text cell')}."
     prose = summarise("\n\n".join(source for kind, source in told if kind == "markdown"))
     return Sketch((*prose.lead[:2], size), prose.listings)
 
@@ -136,18 +134,14 @@ def _xml(text: str) -> Sketch:
     root = next(iter(elements), "")
     if root == "svg":
         return Sketch((f"An SVG image of {_number(sum(elements.values()), 'element')}.",))
-    size = (
-        f"An XML document of {_number(sum(elements.values()), 'element')}{f' under {root}' if root else ''}."
-    )
+    size = f"An XML document of {_number(sum(elements.values()), 'element')}{f' under {root}' if root else ''}."
     common = [name for name, _ in elements.most_common(8) if name != root]
     return Sketch((*about_file("xml", text)[:1], size), _names("Elements", common))
 
 
 def _lock(text: str) -> Sketch:
     names = [next(filter(None, groups), "") for groups in _LOCKED.findall(text)]
-    return Sketch(
-        (f"A lock file that pins {_number(len(set(names)), 'package')}.",), _names("Packages", names)
-    )
+    return Sketch((f"A lock file that pins {_number(len(set(names)), 'package')}.",), _names("Packages", names))
 
 
 def _requirements(text: str) -> Sketch:

@@ -14,15 +14,17 @@ MODEL = "embedded/extractive"
 NOTICE = "extractive, no language model"
 
 _SUBJECT = re.compile(r"^Summarise: (.+?)\s*$", re.MULTILINE)
-_NO_DOCUMENTS = "This answer is extractive: no language model took part, and the request holds no documents to take it from."
+_NO_DOCUMENTS = (
+    "This answer is extractive: no language model took part, and the request holds no documents to take it from."
+)
 _MOST_CHARACTERS = 200_000
 
 
 def answer(request: ChatRequest) -> ChatReply:
     """Answers by extraction from the request's own documents, without a language model.
 
-    Pure and CPU-bound: the same request gives the same reply, which never holds more than `max_tokens` tokens of the
-    o200k vocabulary. Safe to call from several threads.
+    Pure and CPU-bound: the same request gives the same reply, which never holds more than `max_tokens` tokens
+    of the o200k vocabulary. Safe to call from several threads.
     """
     parts = [_cleaned(part) for part in _asked(request.messages).parts]
     documents = [part for part in parts if isinstance(part, Document)]
@@ -92,13 +94,7 @@ def _common_folder(documents: Sequence[Document]) -> str:
 def _chat(texts: Sequence[str], asked: bool) -> str:
     """Central sentences of a plain text; a bare question can't be answered."""
     text = "\n\n".join(texts)[:_MOST_CHARACTERS]
-    found = [
-        piece
-        for kind, block in blocks(text)
-        if kind == "paragraph"
-        for piece in split(block)
-        if telling(piece)
-    ]
+    found = [piece for kind, block in blocks(text) if kind == "paragraph" for piece in split(block) if telling(piece)]
     statements = [piece for piece in found if not piece.endswith("?")]
     if asked or len(statements) < 3 or len(terms(text)) < 40:
         return _NO_DOCUMENTS

@@ -2,7 +2,7 @@
 
 import posixpath
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from ...protocols.chat import Document
 from . import data, lines
@@ -16,7 +16,8 @@ _PROSE = frozenset({"markdown", "rst", "text"})
 _TEST_NAME = re.compile(r"^(?:test_(.+)|(.+?)[_.](?:tests?|spec)|(?:Test)([A-Z]\w+)|([A-Z]\w+?)Tests?)$")
 _TEST_FOLDERS = frozenset({"test", "tests", "testing", "spec", "specs", "__tests__", "testdata"})
 _TEST_CASES = re.compile(
-    r"^[ \t]*(?:(?:async )?def (test\w*)|func (Test\w+)|(?:it|test)(?:\.\w+)?\(|#\[(?:\w+::)?test\b|@Test\b|\[(?:Test|Fact|Theory)\b"
+    r"^[ \t]*(?:(?:async )?def (test\w*)|func (Test\w+)|(?:it|test)(?:\.\w+)?\(|#\[(?:\w+::)?test\b"
+    r"|@Test\b|\[(?:Test|Fact|Theory)\b"
     r"|public function test)",
     re.MULTILINE,
 )
@@ -90,9 +91,9 @@ def _code(document: Document, language: str) -> Sketch:
     about = () if inside else about_file(language, text)
     if is_test(document.name):
         return _tests(document.name, text, about, found)
-    listings = _listings(found.entities, _exported(language, text))
     if not about and not inside:
-        about = _about_only(found.entities)
+        about, found = _about_only(document, found)
+    listings = _listings(found.entities, _exported(language, text))
     if found.imports and not inside:
         listings = (*listings, Listing("Imports", _imported(found.imports), max(0, len(found.imports) - 6)))
     if not listings and not about:
@@ -127,14 +128,15 @@ def _imported(imports: Sequence[str]) -> tuple[Item, ...]:
     return tuple(Item(name) for name in ranked[:6])
 
 
-def _about_only(entities: Iterable[Entity]) -> tuple[str, ...]:
-    """What the one class of a file says about itself, for a file that says nothing."""
-    named = [
-        entity for entity in entities if entity.public and entity.heading not in {"Constants", "Methods"}
-    ]
-    if len(named) != 1 or not named[0].doc:
-        return ()
-    return opening(named[0].doc)[:1]
+def _about_only(document: Document, found: Outline) -> tuple[tuple[str, ...], Outline]:
+    """What the one class or function of a file says of itself, for a file that says nothing."""
+    named = [one for one in found.entities if one.public and one.heading not in {"Constants", "Methods", "Exports"}]
+    alone = len(named) == 1 and bool(named[0].doc) and not posixpath.basename(document.name).startswith("__init__")
+    about = opening(named[0].doc)[:1] if alone and named[0].size * 3 > len(document.text) else ()
+    if not about:
+        return (), found
+    rest = tuple(one._replace(doc="") if one is named[0] else one for one in found.entities)
+    return about, found._replace(entities=rest)
 
 
 def _script(document: Document, language: str, found: Outline) -> str:
@@ -153,6 +155,8 @@ def _listings(entities: Sequence[Entity], exported: frozenset[str]) -> tuple[Lis
     if any(heading != "Constants" for heading in groups):
         constants = groups.get("Constants", [])
         groups["Constants"] = [one for one in constants if one.name in exported or one.name.isupper()]
+    elsewhere = {one.name for heading, group in groups.items() if heading != "Exports" for one in group}
+    groups["Exports"] = [one for one in groups.get("Exports", []) if one.name not in elsewhere]
     order = sorted(groups, key=lambda heading: _ORDER.index(heading) if heading in _ORDER else len(_ORDER))
     return tuple(_listing(heading, groups[heading], exported) for heading in order if groups[heading])
 
@@ -166,9 +170,7 @@ def _listing(heading: str, group: Sequence[Entity], exported: frozenset[str]) ->
     for place, entity in enumerate(kept):
         told = _note(entity, with_members=alone) if place < 14 else ""
         plain_function = entity.heading in {"Functions", "Methods"} and not told
-        name = (
-            entity.name + _signature(entity.parameters) if plain_function and len(group) <= 8 else entity.name
-        )
+        name = entity.name + _signature(entity.parameters) if plain_function and len(group) <= 8 else entity.name
         items.append(Item(name, told))
     return Listing(heading, tuple(items), len(group) - len(kept))
 
@@ -177,11 +179,17 @@ def _note(entity: Entity, *, with_members: bool) -> str:
     if entity.heading in {"Constants", "Exports", "Modules"}:
         return ""
     told = note(entity.doc) if entity.doc else ""
-    told = re.sub(rf"^{re.escape(entity.name)}\s+(?:is\s+)?(?=\w)", "", told)
+    # Go's habit of starting with the name, and C extensions' of starting with the signature.
+    told = re.sub(
+        rf"^{re.escape(entity.name)}(?:\s*\([^()]*\)(?:\s*(?:->|--)\s*\S*)?)?\s*(?:is\s+)?",
+        "",
+        told,
+        flags=re.IGNORECASE,
+    )
     if not entity.members or not with_members or told:
         return told
-    names = ", ".join(entity.members[:4])
-    return f"methods {names}{' and more' if len(entity.members) > 4 else ''}"
+    names = [name for name in entity.members if name not in {"constructor", "__construct", "initialize"}]
+    return f"methods {', '.join(names[:4])}{' and more' if len(names) > 4 else ''}" if names else ""
 
 
 def _signature(parameters: str) -> str:
@@ -203,23 +211,17 @@ def _tests(name: str, text: str, about: tuple[str, ...], found: Outline) -> Sket
     size = f"{cases} test {'case' if cases == 1 else 'cases'}" if cases else ""
     # A test file's first comment is as often an aside as a purpose.
     lead = [one for one in about[:1] if "test" in one.lower() or (subject and subject.lower() in one.lower())]
-    if not lead:
-        lead.append(
-            f"Tests of `{subject}`{f': {size}' if size else ''}."
-            if subject
-            else f"Test support{f': {size}' if size else ''}."
-        )
+    if not lead and subject:
+        lead.append(f"Tests of `{subject}`{f': {size}' if size else ''}.")
+    elif not lead:
+        lead.append(f"Test file of {size}." if size else "Test support.")
     elif size:
-        lead.append(f"{size[0].upper()}{size[1:]}.")
+        lead.append(f"{size}.")
     described = _DESCRIBED.findall(text)
     classes = [entity for entity in found.entities if entity.heading == "Classes" and entity.public]
     functions = [entity for entity in found.entities if entity.heading == "Functions" and entity.public]
     shown = [Item(clean) for clean in dict.fromkeys(one.strip() for one in described)] or [
         Item(entity.name, note(entity.doc, 10) if entity.doc else "") for entity in classes or functions
     ]
-    heading = (
-        "Suites" if described else "Test classes" if classes else "Test functions" if cases else "Functions"
-    )
-    return Sketch(
-        tuple(lead), (Listing(heading, tuple(shown[:_MOST]), max(0, len(shown) - _MOST)),) if shown else ()
-    )
+    heading = "Suites" if described else "Test classes" if classes else "Test functions" if cases else "Functions"
+    return Sketch(tuple(lead), (Listing(heading, tuple(shown[:_MOST]), max(0, len(shown) - _MOST)),) if shown else ())

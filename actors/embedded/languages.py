@@ -1,7 +1,7 @@
 """From a file's name and first line to its language, and from its text to a syntax tree.
 
-The grammars are the tree-sitter wheels this project depends on; a grammar is loaded when its first file is met, once
-a thread, because a tree-sitter parser must not be shared between threads.
+The grammars are the tree-sitter wheels this project depends on; a grammar is loaded when its first file is
+met, once a thread, because a tree-sitter parser must not be shared between threads.
 """
 
 import importlib
@@ -143,11 +143,9 @@ def detect(name: str, text: str = "") -> str:
     stem, dot, extension = base.rpartition(".")
     if dot and extension in _BY_EXTENSION:
         language = _BY_EXTENSION[extension]
-        return (
-            "cpp" if language == "c" and extension == "h" and _CPP_HEADER.search(text[:20_000]) else language
-        )
+        return "cpp" if language == "c" and extension == "h" and _CPP_HEADER.search(text[:20_000]) else language
     if stem.startswith(("dockerfile", "makefile")):
-        return _BY_NAME[stem.split(".")[0]] if stem.split(".")[0] in _BY_NAME else "text"
+        return _BY_NAME.get(stem.split(".")[0], "text")
     found = _INTERPRETERS.match(text[:200])
     return _BY_INTERPRETER.get(found[1], found[1]) if found else "text"
 
@@ -177,10 +175,10 @@ _parsers = _Parsers()
 class _Bounds:
     """Feeds the parser and stops it when its work is out of proportion to the text.
 
-    Error recovery and external scanners are quadratic on some inputs: 200 kB of `[]` kept the bash grammar busy for
-    82 s, 200 kB of quotes the Rust one for 3 s. Work is counted, not timed, so the same text always gives the same
-    outline. Measured on 50 MB of real sources, the parser reports 2.1 times or less for 100 bytes and reads a block
-    of a file larger than 20 kB 4 times or less.
+    Error recovery and external scanners are quadratic on some inputs: 200 kB of `[]` kept the bash grammar
+    busy for 82 s, 200 kB of quotes the Rust one for 3 s. Work is counted, not timed, so the same text always
+    gives the same outline. Measured on 50 MB of real sources, the parser reports 2.1 times or less for 100
+    bytes and reads a block of a file larger than 20 kB 4 times or less.
     """
 
     BLOCK = 4096

@@ -6,7 +6,8 @@ from .outline import Entity, Outline
 
 _WORD = r"([A-Za-z_$][\w$]*)"
 _MODIFIERS = (
-    r"(?:(?:export|default|public|protected|internal|open|override|sealed|data|abstract|final|static|async|pub(?:\([\w ]+\))?|"
+    r"(?:(?:export|default|public|protected|internal|open|override|sealed|data|abstract|final|static"
+    r"|async|pub(?:\([\w ]+\))?|"
     r"inline|suspend|case|partial|unsafe|extern|const|local|virtual|private|fileprivate)\s+)*"
 )
 
@@ -21,24 +22,19 @@ _GENERIC = _table(
     Structs=rf"^[ \t]{{0,4}}{_MODIFIERS}struct[ \t]+{_WORD}",
     Enums=rf"^[ \t]{{0,4}}{_MODIFIERS}enum(?:[ \t]+class)?[ \t]+{_WORD}",
     Traits=rf"^[ \t]{{0,4}}{_MODIFIERS}(?:trait|mixin|extension)[ \t]+{_WORD}",
-    Functions=rf"^[ \t]{{0,4}}{_MODIFIERS}(?:def|function|func|fun|fn|sub|proc|method)[ \t]+(?:\([^()\n]{{0,60}}\)[ \t]*)?{_WORD}",
+    Functions=rf"^[ \t]{{0,4}}{_MODIFIERS}(?:def|function|func|fun|fn|sub|proc|method)[ \t]+"
+    rf"(?:\([^()\n]{{0,60}}\)[ \t]*)?{_WORD}",
 )
 _TABLES = {
-    "bash": _table(
-        Functions=r"^[ \t]*(?:function[ \t]+)?([\w:-]+)[ \t]*\(\)", Sourced=r"^(?:source|\.)[ \t]+(\S+)"
-    ),
+    "bash": _table(Functions=r"^[ \t]*(?:function[ \t]+)?([\w:-]+)[ \t]*\(\)", Sourced=r"^(?:source|\.)[ \t]+(\S+)"),
     "lua": _table(Functions=r"^[ \t]*(?:local[ \t]+)?function[ \t]+([\w.:]+)"),
     "perl": _table(Packages=r"^package[ \t]+([\w:]+)", Functions=r"^sub[ \t]+(\w+)"),
-    "elixir": _table(
-        Modules=r"^[ \t]*defmodule[ \t]+([\w.]+)", Functions=r"^[ \t]*def(?:macro)?[ \t]+(\w+[?!]?)"
-    ),
+    "elixir": _table(Modules=r"^[ \t]*defmodule[ \t]+([\w.]+)", Functions=r"^[ \t]*def(?:macro)?[ \t]+(\w+[?!]?)"),
     "haskell": _table(
         Types=r"^(?:data|newtype|type|class)[ \t]+(?:[^=\n]*=>[ \t]*)?(\w+)",
         Functions=r"^([a-z][\w']*)[ \t]*::",
     ),
-    "julia": _table(
-        Types=r"^(?:mutable )?struct[ \t]+(\w+)", Functions=r"^(?:function|macro)[ \t]+([\w.!]+)"
-    ),
+    "julia": _table(Types=r"^(?:mutable )?struct[ \t]+(\w+)", Functions=r"^(?:function|macro)[ \t]+([\w.!]+)"),
     "r": _table(Functions=r"^([\w.]+)[ \t]*(?:<-|=)[ \t]*function\b"),
     "sql": _table(
         Tables=r"(?i)^[ \t]*create[ \t]+(?:temp\w*[ \t]+)?table[ \t]+(?:if not exists[ \t]+)?[\"`\[]?([\w.]+)",
@@ -78,26 +74,26 @@ _TABLES = {
     "gomod": _table(Modules=r"^module[ \t]+(\S+)", Requires=r"^(?:require)?[ \t]+([\w.-]+\.[\w./-]+)[ \t]+v"),
 }
 _OTHERS = frozenset(
-    [
-        "python",
-        "javascript",
-        "typescript",
-        "tsx",
-        "go",
-        "rust",
-        "java",
+    {
         "c",
-        "cpp",
-        "ruby",
         "c-sharp",
-        "php",
+        "cpp",
+        "dart",
+        "go",
+        "java",
+        "javascript",
         "kotlin",
+        "php",
+        "python",
+        "ruby",
+        "rust",
         "scala",
         "swift",
-        "dart",
-        "zig",
+        "tsx",
+        "typescript",
         "vue",
-    ]
+        "zig",
+    }
 )
 _MOST = 400
 

@@ -1,7 +1,7 @@
 """The answer to a reduce call: one summary out of the summaries of what lies below.
 
-A folder's text is its lead, one or two sentences, then a bullet for each child worth telling. Of a child folder only
-the lead is taken up, so that text neither grows nor repeats itself however deep the tree is.
+A folder's text is its lead, one or two sentences, then a bullet for each child worth telling. Of a child
+folder only the lead is taken up, so that text neither grows nor repeats itself however deep the tree is.
 """
 
 import posixpath
@@ -25,18 +25,26 @@ _SPEAKS_FOR_FOLDER = (
     re.compile(r"^__init__\.pyi?$|^(?:doc\.go|package-info\.java|lib\.rs|mod\.rs|index\.\w+)$"),
 )
 _HOLDS = re.compile(r"^Holds (?:(\d+) [^.]*?files?)?[^.\d]*(?:(\d+) folders?)?")
+# Of a child that itself only lists its children, the first one's note.
+_INNER = re.compile(r"^Contains `[^`]*` \(([^()]*(?:\([^()]*\)[^()]*)*)\)")
 _NOTHING = "Nothing below could be summarised."
 
 
 def folder(path: str, documents: Sequence[Document], max_tokens: int) -> str:
     """Lead and bullets for a folder."""
     children = children_of(path, documents)
+    children = [child for child in children if not _marks_package(child)] or children
     notes = [note for document in documents if document.name == path for note in parse(document.text).lead]
     if not children:
         return cut(" ".join(notes[:2]) or _NOTHING, max_tokens)
     purpose, spoken = _purpose(path, children, notes)
-    lead = f"{purpose} {_holds(children, notes)}".strip()
+    lead = f"{purpose} {_holds(children, notes, named=not purpose)}".strip()
     return _fit(lead, [child for child in children if child is not spoken or len(children) == 1], max_tokens)
+
+
+def _marks_package(child: Child) -> bool:
+    """True of an `__init__.py` that only makes its folder a package."""
+    return child.name == "__init__.py" and not child.tells and not child.sentence.startswith(("Defines", "Re-exports"))
 
 
 def _purpose(path: str, children: Sequence[Child], notes: Sequence[str]) -> tuple[str, Child | None]:
@@ -49,50 +57,56 @@ def _purpose(path: str, children: Sequence[Child], notes: Sequence[str]) -> tupl
     ]
     if speakers:
         return speakers[0].sentence, speakers[0]
-    own = [note for note in notes if not note.startswith(("Covers ", "Holds ", "Tests of "))]
+    own = [note for note in notes if not note.startswith(("Contains ", "Holds ", "Tests of "))]
     if own:
         return finish(clip(own[0], 30)), None
     tested = _tested(children) if path != "./" and is_test(f"{path}x") else ""
-    return tested or _covers(children), None
+    return tested or _contains(children), None
 
 
 def _tested(children: Sequence[Child]) -> str:
     """What the tests of a folder are about, by their names; empty where few are named as tests."""
     names = [posixpath.splitext(child.name.rstrip("/"))[0] for child in children]
     subjects = [re.sub(r"^test_|[_.](?:tests?|spec)$|^Test(?=[A-Z])|Tests?$", "", name) for name in names]
-    tested = [
-        f"`{subject}`" for name, subject in zip(names, subjects, strict=True) if subject not in {"", name}
-    ]
+    tested = [f"`{subject}`" for name, subject in zip(names, subjects, strict=True) if subject not in {"", name}]
     if len(tested) * 3 < len(names):
         return ""
     more = f" and {len(tested) - 6} more" if len(tested) > 6 else ""
     return f"Tests of {', '.join(tested[:6])}{more}."
 
 
-def _covers(children: Sequence[Child]) -> str:
+def _contains(children: Sequence[Child]) -> str:
     """A sentence made of the children's own, where none of them speaks for the folder."""
     told: list[str] = []
     seen: set[str] = set()
-    telling = [child for child in children if child.tells]
-    if len(telling) == 1:
+    telling = [child for child in children if child.tells or child.sentence.startswith("Defines")]
+    if len(telling) == 1 and telling[0].tells and len(children) < 4:
         return telling[0].sentence
     for child in telling:
-        words = set(terms(child.sentence))
-        if len(words - seen) * 2 >= len(words):
-            clause = re.sub(r"^Covers ", "", child.sentence).split("; ")[0].rstrip(".…")
-            told.append(_lowered(clip(clause, 10).rstrip(".…")))
+        note = _short(child.sentence)
+        words = set(terms(note))
+        if len(words - seen) * 2 >= len(words) and note.count("(") == note.count(")"):
+            told.append(f"`{child.name}` ({note})")
             seen |= words
         if len(told) == 3:
             break
-    return f"Covers {'; '.join(told)}." if told else ""
+    return f"Contains {_joined(told)}." if told else ""
 
 
-def _lowered(clause: str) -> str:
-    first = clause.split(" ", 1)[0]
-    return clause[0].lower() + clause[1:] if first[1:].islower() or first == "A" else clause
+def _short(sentence: str) -> str:
+    """A child's sentence as a remark in brackets; of made-up ones the first names."""
+    if sentence.startswith("Defines"):
+        names = re.findall(r"`([^`(]+)", sentence)[:2]
+        return f"defines {', '.join(names)}, …"
+    inner = _INNER.match(sentence)
+    return clip((inner[1] if inner else sentence).rstrip(".…"), 10).replace("`", "")
 
 
-def _holds(children: Sequence[Child], notes: Sequence[str]) -> str:
+def _joined(told: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(told[:-1]), told[-1])))
+
+
+def _holds(children: Sequence[Child], notes: Sequence[str], *, named: bool) -> str:
     """How many files and folders there are, those included that partial summaries counted."""
     files = [detect(child.path) for child in children if not child.is_folder]
     counted = [(int(found[1] or 0), int(found[2] or 0)) for note in notes if (found := _HOLDS.match(note))]
@@ -110,6 +124,9 @@ def _holds(children: Sequence[Child], notes: Sequence[str]) -> str:
             told.append(f"{of_files} {noun} (mostly {proper(main)})")
     if of_folders:
         told.append(f"{of_folders} {'folder' if of_folders == 1 else 'folders'}")
+    if named:
+        names = [f"`{child.name}`" for child in children[:4]]
+        return f"Holds {' and '.join(told)}: {', '.join(names)}{' and more' if len(children) > 4 else ''}."
     return f"Holds {' and '.join(told)}."
 
 
@@ -126,8 +143,7 @@ def _fit(lead: str, ranked: Sequence[Child], max_tokens: int) -> str:
 
 def _render(lead: str, ranked: Sequence[Child], shown: int, words: int) -> str:
     bullets = [
-        f"- **{child.name}**: {finish(clip(child.sentence, words)) or 'no summary.'}"
-        for child in ranked[:shown]
+        f"- **{child.name}**: {finish(clip(child.sentence, words)) or 'no summary.'}" for child in ranked[:shown]
     ]
     rest = [child.name for child in ranked[shown:]]
     if rest:

@@ -16,6 +16,29 @@ _EXPORTED = re.compile(
 )
 
 
+_REQUIRE = re.compile(r"""require\(['"]([^'"]+)['"]\)""")
+_NO_NAMES = frozenset(
+    {
+        "bool",
+        "char",
+        "const",
+        "double",
+        "float",
+        "for",
+        "if",
+        "int",
+        "long",
+        "short",
+        "signed",
+        "static",
+        "struct",
+        "unsigned",
+        "void",
+        "while",
+    }
+)
+
+
 def slice_of(node: Node | None, data: bytes, most: int = 120) -> str:
     """The node's text on one line, cut at `most` bytes."""
     if node is None:
@@ -32,7 +55,7 @@ def declarator(node: Node, data: bytes) -> Iterator[Named]:
     """A C or C++ declaration or definition: functions and prototypes; plain variables are left out."""
     inner, is_function = _declared(_field(node, "declarator"))
     name = slice_of(inner, data)
-    if name and is_function and not slice_of(node, data, 8).startswith("static "):
+    if name and name not in _NO_NAMES and is_function and not slice_of(node, data, 8).startswith("static "):
         yield "Functions", name, node
     elif not is_function and node.type == "declaration":
         described = _field(node, "type")
@@ -68,8 +91,9 @@ def typedef(node: Node, data: bytes) -> Iterator[Named]:
 
 def define(node: Node, data: bytes) -> Iterator[Named]:
     """A C macro with a value; include guards have none."""
-    if _field(node, "value") is not None:
-        yield "Constants", slice_of(_field(node, "name"), data), node
+    name = slice_of(_field(node, "name"), data)
+    if _field(node, "value") is not None and not name.endswith(("_H", "_H_", "_H__", "_INCLUDED", "_HPP", "_TCC")):
+        yield "Constants", name, node
 
 
 def variables(node: Node, data: bytes) -> Iterator[Named]:
@@ -79,7 +103,9 @@ def variables(node: Node, data: bytes) -> Iterator[Named]:
         if child.type != "variable_declarator" or name is None or name.type != "identifier":
             continue
         kind = value.type if value is not None else ""
-        if kind == "call_expression" and slice_of(value, data, 8).startswith("require("):
+        required_ = _REQUIRE.match(slice_of(value, data)) if kind == "call_expression" else None
+        if required_ is not None:
+            yield "Imports", required_[1], child
             continue
         heading = "Functions" if kind in _FUNCTIONS else "Classes" if kind == "class" else "Constants"
         yield heading, slice_of(name, data), value or child

@@ -1,6 +1,7 @@
 """The outline of a source file: what it defines, by syntax tree.
 
-The walk keeps its own stack, so that nesting can't exhaust Python's, and stops after a bounded number of nodes.
+The walk keeps its own stack, so that nesting can't exhaust Python's, and stops after a bounded number of
+nodes.
 """
 
 import re
@@ -60,7 +61,8 @@ class Outline(NamedTuple):
 def outline(language: str, text: str, *, inside: bool = False) -> Outline | None:
     """What the text defines; None where there is no grammar for it or the text can't be parsed in bounds.
 
-    With `inside` the text may begin in the middle of a class or function, as a later piece of a large file does.
+    With `inside` the text may begin in the middle of a class or function, as a later piece of a large file
+    does.
     """
     if language == "python" and inside:
         text = _dressed(text)
@@ -85,7 +87,7 @@ def _dressed(text: str) -> str:
             levels.append(width)
         if width == 0 or len(levels) > 8:
             break
-    lines = []
+    lines: list[str] = []
     for width in reversed([level for level in levels if level]):
         lines.append(" " * _outer(levels, width) + ("class _:" if not lines else "def _():"))
     return "\n".join([*lines, text]) if lines else text
@@ -125,6 +127,8 @@ class _Walk:
         return Outline(tuple(self.entities), tuple(self.imports))
 
     def _visit(self, node: Node, kind: str) -> None:
+        if kind.endswith("_specifier") and node.child_by_field_name("body") is None:
+            return  # C's forward declarations
         if kind in self.kinds.named:
             name = slice_of(node.child_by_field_name("name"), self.data)
             if name == "_":
@@ -165,9 +169,7 @@ class _Walk:
         if self.data[line : node.start_byte].strip():
             return  # it trails code, so it is about that code
         gap = self.data[self.comment_end : node.start_byte]
-        text = self.data[node.start_byte : min(node.end_byte, node.start_byte + _DOC_BYTES)].decode(
-            "utf-8", "replace"
-        )
+        text = self.data[node.start_byte : min(node.end_byte, node.start_byte + _DOC_BYTES)].decode("utf-8", "replace")
         joined = bool(self.comment) and gap.count(b"\n") <= 1 and not gap.strip()
         self.comment = f"{self.comment}\n{text}"[:_DOC_BYTES] if joined else text
         self.comment_end = node.end_byte
@@ -175,9 +177,7 @@ class _Walk:
     def _add(self, heading: str, name: str, holder: Node, node: Node) -> None:
         if not name or name == "_":
             return
-        body = next(
-            (found for part in _BODIES if (found := holder.child_by_field_name(part)) is not None), None
-        )
+        body = next((found for part in _BODIES if (found := holder.child_by_field_name(part)) is not None), None)
         self.entities.append(
             Entity(
                 heading=heading,
@@ -238,11 +238,7 @@ class _Walk:
         if self.language == "go":
             return name.rpartition(".")[2][:1].isupper()
         if self.language == "rust":
-            return (
-                "::" in name
-                or slice_of(node, self.data, 4).startswith("pub")
-                or node.type == "macro_definition"
-            )
+            return "::" in name or slice_of(node, self.data, 4).startswith("pub") or node.type == "macro_definition"
         if self.language in {"java", "c-sharp", "php", "typescript", "tsx"}:
             return "private " not in slice_of(node, self.data, 60).split(name)[0]
         return not name.startswith("__")
@@ -250,9 +246,7 @@ class _Walk:
 
 def _gathered(entities: tuple[Entity, ...]) -> tuple[Entity, ...]:
     """Methods defined apart from their type (Go, Rust, C++) moved to it; the same name twice made one."""
-    types = {
-        entity.name for entity in entities if entity.heading not in {"Functions", "Methods", "Constants"}
-    }
+    types = {entity.name for entity in entities if entity.heading not in {"Functions", "Methods", "Constants"}}
     moved: dict[str, list[str]] = {}
     kept: dict[tuple[str, str], Entity] = {}
     for entity in entities:

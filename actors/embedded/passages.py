@@ -1,8 +1,9 @@
 """Which lines of source files answer a question.
 
-A window of lines is scored by how much of the question it holds: the saturated term frequencies of BM25 (Robertson,
-Zaragoza: "The Probabilistic Relevance Framework", 2009) with fixed weights in place of document frequencies. Fixed
-weights make the scores of different calls comparable, so that a reduce call can merge them.
+A window of lines is scored by how much of the question it holds: the saturated term frequencies of BM25
+(Robertson, Zaragoza: "The Probabilistic Relevance Framework", 2009) with fixed weights in place of document
+frequencies. Fixed weights make the scores of different calls comparable, so that a reduce call can merge
+them.
 """
 
 import re
@@ -27,11 +28,10 @@ _WORTH = 0.4
 _LEAST_SCORE = 0.2
 _SATURATION = 0.5
 
-_IDENTIFIER = re.compile(
-    r"`([^`]+)`|\b(\w*_\w+|[a-z]+[A-Z]\w*|[A-Z][a-z]+[A-Z]\w*|\w+(?:\.\w+)+|\w+(?=\(\)))"
-)
+_IDENTIFIER = re.compile(r"`([^`]+)`|\b(\w+(?:\.\w+)+|\w*_\w+|[a-z]+[A-Z]\w*|[A-Z][a-z]+[A-Z]\w*|\w+(?=\(\)))")
 _DEFINES = (
-    r"^[ \t]*(?:export |default |pub(?:\([\w ]+\))? |public |private |static |async |abstract |final |const |let |var )*"
+    r"^[ \t]*(?:export |default |pub(?:\([\w ]+\))? |public |private |static |async |abstract |final "
+    r"|const |let |var )*"
     r"(?:def|class|func|function|fn|struct|interface|trait|enum|type|module|object|record|#define)[ \t]+"
 )
 _DEFINITION = re.compile(_DEFINES + r"(?:\([^()\n]{0,60}\)[ \t]*)?([\w$]+)")
@@ -111,7 +111,8 @@ def _same(one: Passage, other: Passage) -> bool:
 
 
 def _pattern(asked: Query) -> re.Pattern[str]:
-    # A stem may have lost its last letter to a changed ending (retry, retries), so it is looked for without it.
+    # A stem may have lost its last letter to a changed ending (retry, retries), so it is looked for without
+    # it.
     stems = [re.escape(term[:-1] if term.endswith("y") and len(term) > 3 else term) for term in asked.weights]
     return re.compile("|".join(sorted(stems, key=len, reverse=True)), re.IGNORECASE)
 
@@ -179,9 +180,7 @@ def _trim(lines: Sequence[str]) -> str:
     tabless = [line.expandtabs(4).rstrip() for line in lines]
     margin = min((len(line) - len(line.lstrip()) for line in tabless if line), default=0)
     cutted = [line[margin:] for line in tabless]
-    return "\n".join(
-        f"{line[:_LINE_CHARACTERS]}…" if len(line) > _LINE_CHARACTERS else line for line in cutted
-    )
+    return "\n".join(f"{line[:_LINE_CHARACTERS]}…" if len(line) > _LINE_CHARACTERS else line for line in cutted)
 
 
 def write(found: Sequence[Passage], max_tokens: int) -> str:

@@ -1,8 +1,8 @@
 """Documents in prose: their title, their sections and their central sentences.
 
-Sentences are ranked by how close they are to the document's tf-idf centroid (Radev, Jing, Styś, Tam: "Centroid-based
-summarization of multiple documents", 2004) and chosen greedily against repetition (Carbonell, Goldstein: "The use of
-MMR", 1998). The result depends on the text alone.
+Sentences are ranked by how close they are to the document's tf-idf centroid (Radev, Jing, Styś, Tam:
+"Centroid-based summarization of multiple documents", 2004) and chosen greedily against repetition (Carbonell,
+Goldstein: "The use of MMR", 1998). The result depends on the text alone.
 """
 
 import math
@@ -27,7 +27,7 @@ _TAG = re.compile(
 )
 _SKIPPED = re.compile(
     r"^\s*(?:\||\.\. |[*+-]\s*$|\[[^\]]+\]:\s|:[\w -]+:|<|>|!\[|\[!\[|https?://\S+$|[+|][-=+|]{3,}|"
-    r"[\w/-]+(?:\.\w+)?:?\s{2,}[#\w(-])"
+    r"[A-Z]\w*(?:-[A-Z]\w*)+: |[\w/-]+(?:\.\w+)?:?\s{2,}[#\w(-])"
 )
 _BULLET = re.compile(r"^\s{0,6}(?:[-*+•]|\d{1,3}[.)])\s+")
 _FIELD = re.compile(
@@ -35,21 +35,21 @@ _FIELD = re.compile(
     re.IGNORECASE,
 )
 _WORDY = re.compile(r"[^\W\d_]{2,}")
+_LEGAL = re.compile(r"copyright (?:\(c\)|©|\d{4})|all rights reserved|\(c\) (?:copyright )?\d{4}", re.IGNORECASE)
 _GENERIC = frozenset(
-    [
-        "readme",
-        "introduction",
-        "overview",
-        "contents",
-        "table",
-        "of",
-        "contents",
-        "index",
+    {
         "about",
         "changelog",
-        "license",
+        "contents",
         "documentation",
-    ]
+        "index",
+        "introduction",
+        "license",
+        "of",
+        "overview",
+        "readme",
+        "table",
+    }
 )
 
 
@@ -68,7 +68,7 @@ def summarise(text: str, *, whole: bool = True) -> Sketch:
         lead = [f"{clip(title, 10).rstrip(':.')}: {lead[0]}", *lead[1:]] if lead else [finish(title)]
     names = list(dict.fromkeys(headings[1:] if title else headings))
     sections = Listing("Sections", tuple(Item(clip(name, 8)) for name in names[:12]), max(0, len(names) - 12))
-    return Sketch(tuple(finish(clip(piece, 40)) for piece in lead), (sections,) if names else ())
+    return Sketch(tuple(clip(piece, 40) for piece in lead), (sections,) if names else ())
 
 
 def _repeats(title: str, sentence: str) -> bool:
@@ -78,7 +78,10 @@ def _repeats(title: str, sentence: str) -> bool:
 
 def telling(sentence: str) -> bool:
     """True of what reads as a sentence: words enough, and mostly letters."""
+    words = sentence.split()
     letters = sum(map(str.isalpha, sentence))
+    if _LEGAL.search(sentence) or (letters > 12 * len(words) and sentence.isascii()):
+        return False
     if sentence[:1].islower() and sentence.split(" ", 1)[0] in STOPWORDS:
         return False  # the tail of a sentence that markup cut
     if not sentence.isascii() and letters > 12:
@@ -88,11 +91,7 @@ def telling(sentence: str) -> bool:
 
 def blocks(text: str) -> Iterator[tuple[str, str]]:
     """The headings and paragraphs of Markdown, reStructuredText or plain text, without code, tables and markup."""
-    text = (
-        _TAG.sub("\n\n", _COMMENT.sub("", _FRONT_MATTER.sub("", text)))
-        if "<" in text or "---" in text
-        else text
-    )
+    text = _TAG.sub("\n\n", _COMMENT.sub("", _FRONT_MATTER.sub("", text))) if "<" in text or "---" in text else text
     paragraph: list[str] = []
     lines = text.expandtabs(4).splitlines()
     in_code = False
@@ -101,13 +100,7 @@ def blocks(text: str) -> Iterator[tuple[str, str]]:
         if _FENCE.match(line):
             in_code = not in_code
         heading = None if in_code else _heading(line, follower)
-        blank = (
-            not line.strip()
-            or in_code
-            or _FENCE.match(line)
-            or _UNDERLINE.match(line)
-            or _is_code(line, paragraph)
-        )
+        blank = not line.strip() or in_code or _FENCE.match(line) or _UNDERLINE.match(line) or _is_code(line, paragraph)
         if (blank or heading or _BULLET.match(line)) and paragraph:
             yield "paragraph", plain(" ".join(paragraph))
             paragraph = []
@@ -144,10 +137,7 @@ def central(found: Sequence[str], most: int, *, first: bool = True) -> list[str]
     centroid = Counter[str]()
     for bag in bags:
         centroid.update(bag)
-    weight = {
-        term: math.log1p(centroid[term]) * math.log(1 + len(found) / (1 + frequency[term]))
-        for term in frequency
-    }
+    weight = {term: math.log1p(centroid[term]) * math.log(1 + len(found) / (1 + frequency[term])) for term in frequency}
     scores = [_closeness(bag, weight) * _place(place, len(found)) for place, bag in enumerate(bags)]
     chosen = [0] if first else []
     covered = set(bags[0]) if first else set[str]()
@@ -160,7 +150,8 @@ def central(found: Sequence[str], most: int, *, first: bool = True) -> list[str]
 
 
 def _closeness(bag: Counter[str], weight: dict[str, float]) -> float:
-    # Sentences of about fifteen telling words carry most; the root keeps long ones from winning by length alone.
+    # Sentences of about fifteen telling words carry most; the root keeps long ones from winning by length
+    # alone.
     return sum(weight[term] for term in bag) / math.sqrt(max(len(bag), 15)) if bag else 0.0
 
 

@@ -20,9 +20,7 @@ def write(documents: Sequence[Document], max_tokens: int) -> str:
     sketches = [_sketch(document) for document in documents]
     room = max_tokens - sum(count(head) + 4 for head in heads)
     bodies = _share([_safe(compose(one, max(room, _LEAST))) for one in sketches], sketches, room)
-    return cut(
-        "\n\n".join(f"{head}\n{body}".rstrip() for head, body in zip(heads, bodies, strict=True)), max_tokens
-    )
+    return cut("\n\n".join(f"{head}\n{body}".rstrip() for head, body in zip(heads, bodies, strict=True)), max_tokens)
 
 
 def _sketch(document: Document) -> Sketch:
@@ -52,6 +50,4 @@ def _one_line(name: str) -> str:
 
 def _safe(body: str) -> str:
     """A body none of whose lines could be taken for the next section's heading."""
-    return "\n".join(
-        line.lstrip("# ") if line.lstrip().startswith("#") else line for line in body.split("\n")
-    )
+    return "\n".join(line.lstrip("# ") if line.lstrip().startswith("#") else line for line in body.split("\n"))

@@ -3,10 +3,11 @@
 import re
 
 _ABBREVIATION = re.compile(
-    r"(?:\b(?:e\.g|i\.e|etc|vs|cf|al|approx|Mr|Mrs|Dr|St|No|Fig|Eq|Inc|Ltd|resp|incl|ex|Jr|Sr|Vol|pp|ca|[A-Z])|\.\.)\.$",
+    r"(?:\b(?:e\.g|i\.e|etc|vs|cf|al|approx|Mr|Mrs|Dr|St|No|Fig|Eq|Inc|Ltd|resp|incl|ex|Jr|Sr|Vol|pp|ca"
+    r"|[A-Z])|\.\.)\.$",
     re.IGNORECASE,
 )
-_BOUNDARY = re.compile(r"(?<=[.!?])[\"')\]*`]*\s+(?=[\"'(\[`*]*[A-Z0-9À-ÞĀ-ɏА-Я])|(?<=[。！？])\s*")
+_BOUNDARY = re.compile(r"(?<=[.!?])[\"')\]*`]*\s+(?=[\"'(\[`*]*[A-Z0-9À-ÞĀ-ɏА-Я])|(?<=[。\uff01\uff1f])\s*")
 _BLANKS = re.compile(r"\s+")
 
 _INLINE = (
@@ -22,6 +23,7 @@ _INLINE = (
     (re.compile(r"<(https?://[^<>\s]{1,300})>"), r"\1"),
     (re.compile(r"(?<!\w)(\*\*|__)(?=\S)(.{1,300}?)(?<=\S)\1(?!\w)"), r"\2"),
     (re.compile(r"(?<![\w*])\*(?=[^\s*])([^*\n]{1,200}?)(?<=[^\s*])\*(?![\w*])"), r"\1"),
+    (re.compile(r"(?<!\w)_(?=[^\s_])([^_\n]{1,200})(?<=\S)_(?!\w)"), r"\1"),
     (re.compile(r"`([^`]{1,200})`_\b"), r"\1"),
     (re.compile(r"&nbsp;|&#160;"), " "),
     (re.compile(r"&lt;"), "<"),
@@ -60,17 +62,17 @@ def clip(text: str, words: int) -> str:
     if len(parts) <= words:
         return " ".join(parts)
     kept = " ".join(parts[:words])
-    for mark in (". ", "; ", ": ", " -- ", " – ", " — ", ", "):
+    for mark in (". ", "; ", ": ", " -- ", " \u2013 ", " — ", ", "):
         at = kept.rfind(mark, len(kept) * 3 // 5)
         if at > 0 and kept[:at].count("(") == kept[:at].count(")") and kept[:at].count("`") % 2 == 0:
-            return kept[:at].rstrip(" ,;:–—-")
-    kept = kept.rstrip(" ,;:–—-.")
+            return kept[:at].rstrip(" ,;:\u2013—-")
+    kept = kept.rstrip(" ,;:\u2013—-.")
     return kept + ("`…" if kept.count("`") % 2 else "…")
 
 
 def finish(text: str) -> str:
     """The text with a capital at its start and a full stop at its end, as a sentence stands."""
-    text = text.rstrip(" ,;:-–—")
+    text = text.rstrip(" ,;:-\u2013—")
     if not text:
         return ""
     first = text.split(" ", 1)[0]
@@ -78,6 +80,6 @@ def finish(text: str) -> str:
         text = text[0].upper() + text[1:]
     return (
         text
-        if text.endswith((".", "!", "?", "…", "。", "！", "？")) or text[-2:] in {".)", '."'}
+        if text.endswith((".", "!", "?", "…", "。", "\uff01", "\uff1f")) or text[-2:] in {".)", '."'}
         else text + "."
     )

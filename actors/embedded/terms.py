@@ -31,6 +31,10 @@ def pieces(token: str) -> list[str]:
     return [piece.lower() for piece in _PIECE.findall(token)] or [token.lower()]
 
 
+_CHANGED = (("ies", "y"), ("ied", "y"), ("sses", "ss"), ("xes", "x"), ("ches", "ch"), ("shes", "sh"))
+_ENDINGS = ("ations", "ation", "ings", "ing", "ers", "er", "ed", "ors", "or", "ions", "ion", "ly", "e")
+
+
 def stem(word: str) -> str:
     """A light stem: plural, -ing, -ed, -er, -ly and -ion endings off, so that retry, retries and retried meet.
 
@@ -38,33 +42,12 @@ def stem(word: str) -> str:
     """
     if len(word) < 4 or not word.isascii():
         return word
-    for ending, instead in (
-        ("ies", "y"),
-        ("ied", "y"),
-        ("sses", "ss"),
-        ("xes", "x"),
-        ("ches", "ch"),
-        ("shes", "sh"),
-    ):
+    for ending, instead in _CHANGED:
         if word.endswith(ending) and len(word) - len(ending) >= 2:
             return word[: -len(ending)] + instead
     if word.endswith("s") and not word.endswith(("ss", "us", "is")):
         word = word[:-1]
-    for ending in (
-        "ations",
-        "ation",
-        "ings",
-        "ing",
-        "ers",
-        "er",
-        "ed",
-        "ors",
-        "or",
-        "ions",
-        "ion",
-        "ly",
-        "e",
-    ):
+    for ending in _ENDINGS:
         if word.endswith(ending) and len(word) - len(ending) >= 3:
             return _DOUBLED.sub(r"\1", word[: -len(ending)])
     return word

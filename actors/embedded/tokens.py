@@ -12,11 +12,11 @@ _CHARACTERS_A_TOKEN = 128
 
 
 @lru_cache(maxsize=1)
-def _load() -> splintr.Tokenizer:
+def _load() -> splintr.AnyTokenizer:
     return splintr.Tokenizer.from_pretrained("o200k_base")
 
 
-def _tokenizer() -> splintr.Tokenizer:
+def _tokenizer() -> splintr.AnyTokenizer:
     with _loading:  # two threads that both miss the cache would load the vocabulary (50 ms, 32 MB) twice
         return _load()
 
@@ -33,7 +33,8 @@ def cut(text: str, tokens: int) -> str:
     if len(ids) <= tokens:
         return text
     for keep in range(tokens, 0, -1):
-        # A cut inside a character decodes to U+FFFD; and a beginning may encode to more tokens than it was cut from.
+        # A cut inside a character decodes to U+FFFD; and a beginning may encode to more tokens than it was
+        # cut from.
         piece = _tokenizer().decode_lossy(ids[:keep]).rstrip("\ufffd").rstrip()
         if count(piece) <= tokens:
             return piece

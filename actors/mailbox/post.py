@@ -5,7 +5,7 @@ import inspect
 import os
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import structlog
 
@@ -29,6 +29,9 @@ class Peer(Protocol):
 
 Resolve = Callable[[str], Awaitable[Peer]]
 
+FIND_S: Final = 20.0
+"""How long a peer that can't be found is looked for: an actor that is restarted on a loaded machine takes seconds."""
+
 
 class Post:
     """Coalesces what is said to a peer within one turn of the loop, and all that is said while a batch is on its way.
@@ -47,9 +50,7 @@ class Post:
         self._resolve = resolve
         self._on_down = on_down
         self._ids = ids(f"{name}-{os.urandom(4).hex()}")
-        self._outboxes: dict[str, Outbox] = {}
-        self._sending: dict[str, asyncio.Task[None]] = {}
-        self._peers: dict[str, Peer] = {}
+        self._lines: dict[str, _Line] = {}
         self._asks: dict[str, tuple[str, asyncio.Future[Payload]]] = {}
         self._handlers: dict[type[Any], Handler] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -65,11 +66,13 @@ class Post:
             MailboxFull: the peer is so slow that its outbox is full.
         """
         envelope = Envelope(next(self._ids), self.name, payload, **fields)
-        outbox = self._outboxes.setdefault(to, Outbox())
-        if not outbox.offer(envelope, weight=weight, now=time.monotonic()):
-            raise MailboxFull(f"{self.name}: the outbox for {to} is full ({len(outbox)} messages wait)")
-        if to not in self._sending:
-            self._sending[to] = asyncio.get_running_loop().create_task(self._send(to, outbox))
+        line = self._lines.get(to)
+        if line is None:
+            line = self._lines[to] = _Line(to)
+        if not line.outbox.offer(envelope, weight=weight, now=time.monotonic()):
+            raise MailboxFull(f"{self.name}: the outbox for {to} is full ({len(line.outbox)} messages wait)")
+        if line.task is None:
+            line.task = asyncio.get_running_loop().create_task(self._send(line))
         return envelope.id
 
     async def ask(self, to: str, payload: Payload, *, timeout: float, **fields: Any) -> Payload:
@@ -91,38 +94,59 @@ class Post:
             raise UnderstudyError(answer.text)
         return answer
 
-    async def _send(self, to: str, outbox: Outbox) -> None:
+    async def _send(self, line: "_Line") -> None:
         try:
-            while len(outbox):
+            while len(line.outbox):
                 await asyncio.sleep(0)  # one turn of the loop: what is said meanwhile joins the batch
-                batch = outbox.cut(now=time.monotonic())
+                if line.peer is None:
+                    line.peer = await self._find(line.to)
+                batch = line.outbox.cut(now=time.monotonic())
                 if batch:
-                    await self._deliver(to, batch)
-        finally:
-            self._sending.pop(to, None)
-
-    async def _deliver(self, to: str, batch: list[Envelope]) -> None:
-        self.batches += 1
-        self.messages += len(batch)
-        try:
-            peer = self._peers.get(to)
-            if peer is None:
-                peer = self._peers[to] = await self._resolve(to)
-            await peer.deliver(pack(batch))
+                    self.batches += 1
+                    self.messages += len(batch)
+                    await line.peer.deliver(pack(batch))
         except Exception as error:  # noqa: BLE001 - whatever Ray raises here means: not delivered
-            log.debug("not_delivered", to=to, count=len(batch), cause=str(error).split("\n", 1)[0])
-            self.peer_down(to)
+            log.debug("not_delivered", to=line.to, cause=str(error).split("\n", 1)[0])
+            self._broken(line)
+        finally:
+            line.task = None
 
-    def peer_down(self, name: str) -> None:
-        """The peer is dead: its asks are answered, its next message looks for it by name again."""
-        self._peers.pop(name, None)
-        if name in self._outboxes:
-            self._outboxes[name].clear()
+    async def _find(self, name: str) -> Peer:
+        """The peer of that name; one that is not there yet (it starts, or is restarted) is waited for."""
+        patience = time.monotonic() + FIND_S
+        pause = 0.02
+        while True:
+            try:
+                return await self._resolve(name)
+            except ActorDied:
+                if time.monotonic() > patience:
+                    raise
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 0.5)
+
+    def _broken(self, line: "_Line") -> None:
+        """What was said on this line is lost: its asks are answered, and the next message begins a new line."""
+        if self._lines.get(line.to) is line:
+            del self._lines[line.to]
+            self._answer_asks(line.to)
+            if self._on_down is not None:
+                self._on_down(line.to)
+
+    def _answer_asks(self, name: str) -> None:
         for ident, (to, future) in list(self._asks.items()):
             if to == name and not future.done():
                 future.set_exception(ActorDied(f"{name} died before it answered {ident}"))
-        if self._on_down is not None:
-            self._on_down(name)
+
+    def renew(self, name: str) -> None:
+        """The actor of that name is a new one: nothing that was said to its predecessor reaches it.
+
+        Without this, a delivery to the predecessor that fails late would take messages for the successor with it.
+        """
+        line = self._lines.pop(name, None)
+        if line is not None:
+            self._answer_asks(name)
+            if line.task is not None:
+                line.task.cancel()
 
     # Hearing ----------------------------------------------------------------------------------------------------------
 
@@ -146,11 +170,15 @@ class Post:
         handler = self._handlers.get(type(envelope.payload))
         if handler is None:
             log.warning("no_handler", actor=self.name, kind=envelope.kind, sender=envelope.sender)
+            self.answer(envelope, Failure("ActorError", f"{self.name} takes no {envelope.kind}"))
             return
         try:
             answer = handler(envelope, envelope.payload)
         except UnderstudyError as error:
             answer = Failure(type(error).__name__, str(error))
+        except Exception as error:  # the rest of the batch is handled, and the sender learns that we live
+            log.exception("handler_failed", actor=self.name, kind=envelope.kind)
+            answer = Failure(type(error).__name__, f"{self.name}: {error}")
         if inspect.isawaitable(answer):
             self.spawn(self._answer_later(envelope, answer))
         elif answer is not None:
@@ -179,16 +207,28 @@ class Post:
 
     async def drain(self) -> None:
         """Returns when all that was said has been taken or has failed."""
-        while self._sending:
-            await asyncio.wait(list(self._sending.values()))
+        while tasks := [line.task for line in self._lines.values() if line.task is not None]:
+            await asyncio.wait(tasks)
 
     async def close(self) -> None:
         """Stops; every open ask is answered with `ActorDied`."""
         for ident, (to, future) in list(self._asks.items()):
             if not future.done():
                 future.set_exception(ActorDied(f"{self.name} stopped while {to} had not answered {ident}"))
-        for task in [*self._tasks, *self._sending.values()]:
+        for task in [*self._tasks, *(line.task for line in self._lines.values() if line.task is not None)]:
             task.cancel()
+
+
+class _Line:
+    """The way to one incarnation of a peer: what is still to be said, and the task that says it."""
+
+    __slots__ = ("outbox", "peer", "task", "to")
+
+    def __init__(self, to: str) -> None:
+        self.to = to
+        self.outbox = Outbox()
+        self.peer: Peer | None = None
+        self.task: asyncio.Task[None] | None = None
 
 
 class LocalPeers:

@@ -11,6 +11,7 @@ from ...protocols.messages import CancelJob, ItemDone, Results, Slice
 from ..call.caller import Caller
 from ..call.switchboard import Switchboard
 from ..interpreter import Interpreter, load
+from ..mailbox.ray_peer import in_ray_thread
 from ..shell import ActorShell, log
 from .blocks import Block, Blocks, decode_spec
 from .core import Item, MapperCore
@@ -79,7 +80,7 @@ class Mapper(ActorShell):
         import ray  # noqa: PLC0415 - the shell's runtime, never needed by tests of the core
 
         try:
-            return await asyncio.to_thread(ray.get_actor, name, self.namespace)
+            return await in_ray_thread(ray.get_actor, name, self.namespace)
         except ValueError as error:
             raise ActorDied(f"there is no actor {name}") from error
 

@@ -2,11 +2,14 @@
 
 import dataclasses
 from collections import deque
-from typing import Literal
+from typing import Final, Literal
 
 from ...protocols.config import BreakerSettings
 
 State = Literal["closed", "open", "half_open", "down"]
+
+_PROBE_CHECK_S: Final = 1.0
+"""While the probe is out nobody is told to stay away for longer: it may well be back by then."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ class Breaker:
             self.state = "half_open"
             self._probe_at = None
         if self._probe_at is not None and now - self._probe_at < self._probe_timeout_s:
-            return Refuse(self._probe_at + self._probe_timeout_s - now)
+            return Refuse(min(self._probe_at + self._probe_timeout_s - now, _PROBE_CHECK_S))
         return Admit(probe=True)
 
     def probe_sent(self, *, now: float) -> None:

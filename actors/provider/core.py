@@ -3,8 +3,11 @@
 import dataclasses
 from typing import Final
 
+import msgspec
+
 from ...protocols.config import Account
 from ...protocols.decisions import TABLE
+from ...protocols.errors import FailureKind
 from ...protocols.messages import LeaseAsk, LeaseGrant, ProviderSnapshot, Revoke, Spent
 from .breaker import Breaker, Refuse
 from .fairness import FairQueue, Waiting
@@ -42,8 +45,10 @@ class ProviderCore:
     def __init__(self, name: str, account: Account, *, epoch: int, now: float, fresh: bool = True) -> None:
         self.name = name
         self.epoch = epoch
-        self.limiter = Limiter(account.limits, ttl_s=max(0.25, account.limits.window_s * TTL_SHARE))
-        self.breaker = Breaker(account.breaker, probe_timeout_s=account.timeouts.total_s)
+        ttl_s, call_s = max(0.25, account.limits.window_s * TTL_SHARE), account.timeouts.total_s
+        self.limiter = Limiter(account.limits, ttl_s=ttl_s, call_s=call_s)
+        # A probe may leave at its lease's very end, and its settlement takes a moment to come.
+        self.breaker = Breaker(account.breaker, probe_timeout_s=ttl_s + call_s + 1.0)
         self.latency = LatencySketch()
         self.queue = FairQueue()
         #: Every holder that was ever granted something, with the number of its last ask.
@@ -63,7 +68,10 @@ class ProviderCore:
         if ask.number > self.holders.get(holder, 0):
             self.holders[holder] = ask.number
             said += self._take_back(holder, ask, now=now)
-        if ask.sizes or ask.ahead:
+        waiting = self.queue.waiting.get(holder)
+        if (ask.sizes or ask.ahead) and (waiting is None or waiting.ask.number <= ask.number):
+            if ask.epoch != self.epoch and ask.slots < len(ask.sizes):  # the slots it counts on were my predecessor's
+                ask = msgspec.structs.replace(ask, slots=len(ask.sizes))
             self.queue.put(Waiting(holder, ask, cause, now))
         return said + self.serve(now=now)
 
@@ -132,14 +140,14 @@ class ProviderCore:
         current = ask.epoch == self.epoch
         state = self.breaker.state
         for spent in ask.spent:
-            if current:
+            if current and not spent.stale:
                 self.limiter.settle(holder, spent, now=now)
             self._learn(spent, now=now)
         if current:
-            self.limiter.give_back(
-                holder, requests=ask.back_requests, tokens=ask.back_tokens, slots=ask.back_slots
-            )
-        told = ask.retry_after_s is not None
+            self.limiter.give_back(holder, requests=ask.back_requests, tokens=ask.back_tokens, slots=ask.back_slots)
+            if ask.back_probe and holder == self._probe_holder:
+                self.breaker.probe_lost()
+        told = bool(ask.retry_after_s)
         if ask.retry_after_s is not None:
             self._frozen_until = now + ask.retry_after_s  # the latest word counts, also when it is sooner
         worse = self.breaker.state != state and self.breaker.state in ("open", "down")
@@ -159,16 +167,16 @@ class ProviderCore:
             self.breaker.record(ok=False, probe=spent.probe, now=now)
         else:
             self.refused += 1
-            self._learn_refusal(spent, now=now)
+            self._learn_refusal(spent.outcome, probe=spent.probe, now=now)
 
-    def _learn_refusal(self, spent: Spent, *, now: float) -> None:
-        if TABLE[spent.outcome].account_down:
+    def _learn_refusal(self, kind: FailureKind, *, probe: bool, now: float) -> None:
+        if TABLE[kind].account_down:
             self.breaker.mark_down()
-        elif spent.outcome == "rate_limited":
-            if spent.probe:
+        elif kind == "rate_limited":
+            if probe:
                 self.breaker.probe_lost()
         else:  # the provider answered, if only to refuse: it is alive
-            self.breaker.record(ok=True, probe=spent.probe, now=now)
+            self.breaker.record(ok=True, probe=probe, now=now)
 
     def _revoke(self, *, now: float) -> list[Say]:
         payload = Revoke(self.epoch, self.blocked_s(now=now), self.breaker.state)
@@ -221,25 +229,21 @@ class ProviderCore:
         return []
 
     def _deal(self, *, now: float) -> list[Say]:
-        said = []
         room = self.limiter.room(now=now)
-        for entry, count in list(self.queue.share(min(room.requests, 1 << 20))):
-            ask = entry.ask
-            slots = max(0, ask.slots - (len(ask.sizes) - count))
-            block = self.limiter.grant(entry.holder, ask.sizes[:count], now=now, slots=slots)
-            if block.requests:
-                ahead = self._ahead(entry, now=now)
-                block = Block(block.requests + ahead.requests, block.tokens + ahead.tokens, block.slots)
-                said.append(self._grant(entry, block, now=now))
+        granted = []
+        for entry, count in self.queue.share(min(room.requests, 1 << 20), tokens=room.tokens, slots=room.slots):
+            slots = max(0, entry.ask.slots - (len(entry.ask.sizes) - count))
+            granted.append((entry, self.limiter.grant(entry.holder, entry.ask.sizes[:count], now=now, slots=slots)))
+        said = []
+        for entry, block in granted:  # nobody's calls to come go before anybody's calls that wait
+            ahead = self._ahead(entry, now=now)
+            more = Block(block.requests + ahead.requests, block.tokens + ahead.tokens, block.slots)
+            said.append(self._grant(entry, more, now=now))
         return said
 
     def _deal_ahead(self, *, now: float) -> list[Say]:
-        said = []
-        for entry in list(self.queue.waiting.values()):
-            if not entry.ask.sizes:
-                ahead = self._ahead(entry, now=now)
-                said.append(self._grant(entry, dataclasses.replace(ahead, slots=0), now=now))
-        return said
+        waiting = [entry for entry in self.queue.waiting.values() if not entry.ask.sizes]
+        return [self._grant(entry, self._ahead(entry, now=now), now=now) for entry in waiting]
 
     def _ahead(self, entry: Waiting, *, now: float) -> Block:
         """Permits for calls that are not there yet; only while more than half of the quota is free."""

@@ -2,7 +2,6 @@
 
 import dataclasses
 import heapq
-from collections.abc import Iterable
 
 from ...protocols.messages import LeaseAsk
 
@@ -51,35 +50,65 @@ class FairQueue:
         self.drop(holder)
         self._virtual.pop(holder, None)
 
-    def share(self, calls: int) -> Iterable[tuple[Waiting, int]]:
-        """Divides up to `calls` calls among the waiting; yields (entry, how many), in the order to serve them.
+    def share(self, calls: int, *, tokens: int, slots: int) -> list[tuple[Waiting, int]]:
+        """Divides up to `calls` calls of `tokens` tokens and `slots` new slots among the waiting.
 
-        Calls are dealt in quanta (an eighth of an equal share), so that a thousand holders cost a thousand heap steps and
-        not one per call.
+        Returns (entry, how many of its calls), each of which fits together with all before it. When the next call in
+        turn needs more tokens than are left, nobody behind it is served: else small calls would pass a large one for
+        ever. Calls are dealt in quanta (an eighth of an equal share), so that a thousand holders cost a thousand heap
+        steps and not one per call.
         """
+        served: list[tuple[Waiting, int]] = []
+        left = Room(calls, tokens, slots)
         for interactive in (True, False):
             group = [entry for entry in self.waiting.values() if entry.ask.interactive is interactive]
-            if group and calls > 0:
-                calls -= self._deal(group, calls)
-                yield from ((entry, entry.chosen) for entry in group if entry.chosen)
+            if group and left.calls > 0 and not left.stuck:
+                self._deal(group, left)
+                served += [(entry, entry.chosen) for entry in group if entry.chosen]
+        return served
 
-    def _deal(self, group: list[Waiting], calls: int) -> int:
-        quantum = max(1, calls // (8 * len(group)))
+    def _deal(self, group: list[Waiting], left: "Room") -> None:
+        wanted = sum(len(entry.ask.sizes) for entry in group)
+        quantum = max(1, min(left.calls, wanted) // (8 * len(group)))
         for entry in group:
             entry.chosen = 0
-        heap = [
-            (self._virtual.get(entry.holder, 0.0), place) for place, entry in enumerate(group) if entry.ask.sizes
-        ]
+        heap = [(self._virtual.get(entry.holder, 0.0), place) for place, entry in enumerate(group) if entry.ask.sizes]
         heapq.heapify(heap)
-        dealt = 0
-        while heap and dealt < calls:
+        while heap and left.calls > 0 and not left.stuck:
             virtual, place = heapq.heappop(heap)
             entry = group[place]
-            give = min(quantum, len(entry.ask.sizes) - entry.chosen, calls - dealt)
-            entry.chosen += give
-            dealt += give
-            virtual += give / max(entry.ask.weight, 1e-6)
+            given = left.give(entry, quantum)
+            virtual += given / max(entry.ask.weight, 1e-6)
             self._virtual[entry.holder] = virtual
-            if entry.chosen < len(entry.ask.sizes):
+            # Who got less than a quantum has all it asked for, or lacks a slot; it does not hold up the others.
+            if given == quantum and entry.chosen < len(entry.ask.sizes):
                 heapq.heappush(heap, (virtual, place))
-        return dealt
+
+
+@dataclasses.dataclass(slots=True)
+class Room:
+    """What is still to be dealt in one round."""
+
+    calls: int
+    tokens: int
+    slots: int
+    #: The next call in turn needs more tokens than are left.
+    stuck: bool = False
+
+    def give(self, entry: Waiting, most: int) -> int:
+        """Chooses up to `most` more of the entry's calls, in order; returns how many."""
+        sizes = entry.ask.sizes
+        own = len(sizes) - entry.ask.slots  # its first calls go in slots that it has
+        start = entry.chosen
+        while entry.chosen < min(start + most, len(sizes)) and self.calls > 0:
+            new_slot = entry.chosen >= own
+            if new_slot and self.slots < 1:
+                break
+            if sizes[entry.chosen] > self.tokens:
+                self.stuck = True
+                break
+            self.calls -= 1
+            self.tokens -= sizes[entry.chosen]
+            self.slots -= new_slot
+            entry.chosen += 1
+        return entry.chosen - start

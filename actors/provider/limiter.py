@@ -2,9 +2,10 @@
 
 The rule that makes it exact: a permit counts from the moment it is granted until its window has passed after the last
 moment at which the provider can have seen its request. While it is out in a lease it counts as used. When its holder
-settles it, it counts until `window` after the request's latest possible arrival, which is its sending plus the smaller
-of the time its call took and the guard. When a holder falls silent, all it has not settled is presumed spent at its
-lease's end. So the requests a provider sees in *any* window never pass the quota, whoever sends them.
+settles it, it counts until `window` after the request's latest possible arrival, which is its sending plus the guard,
+or plus the time its call took where a reply shows that it had arrived by then. When a holder falls silent, all it has
+not settled is presumed spent at its lease's end. So the requests a provider sees in *any* window never pass the quota,
+whoever sends them.
 
 Prior art: client-side leases as in Google's Doorman; the sliding-window log.
 """
@@ -38,7 +39,8 @@ class Holding:
     slots: int = 0
     #: After this time the holder spends nothing of it.
     until: float = 0.0
-    #: (counted until, requests, tokens) that were presumed spent and not settled yet, oldest first.
+    #: (counted until, requests, tokens) that were presumed spent and not settled yet, oldest first. A row outlives its
+    #: place in the window while its calls may be out: else their late settlement would be taken off newer permits.
     presumed: list[tuple[float, int, int]] = dataclasses.field(default_factory=list)
 
 
@@ -48,11 +50,13 @@ class Limiter:
     Args:
         limits: the account's quotas; None means unlimited.
         ttl_s: how long a granted permit may be spent.
+        call_s: the longest a call may take.
     """
 
-    def __init__(self, limits: Limits, *, ttl_s: float) -> None:
+    def __init__(self, limits: Limits, *, ttl_s: float, call_s: float = 0.0) -> None:
         self.limits = limits
         self.ttl_s = ttl_s
+        self.call_s = call_s
         self.window_s = limits.window_s
         self.guard_s = limits.window_s / 40 if limits.guard_s is None else limits.guard_s
         self.max_requests = limits.rpm or UNLIMITED
@@ -64,6 +68,8 @@ class Limiter:
         self.leased_requests = 0
         self.leased_tokens = 0
         self.leased_slots = 0
+        #: Until then calls of which this limiter knows nothing may be out; 0 when there are none.
+        self._unknown_until = 0.0
 
     # What can be granted ----------------------------------------------------------------------------------------------
 
@@ -73,7 +79,7 @@ class Limiter:
         return Block(
             self.max_requests - self.requests.used - self.leased_requests,
             self.max_tokens - self.tokens.used - self.leased_tokens,
-            self.max_slots - self.leased_slots,
+            0 if self._unknown_until else self.max_slots - self.leased_slots,
         )
 
     def grant(self, holder: str, sizes: Sequence[int], *, now: float, slots: int | None = None) -> Block:
@@ -128,7 +134,10 @@ class Limiter:
         """A permit of `holder` was spent `spent.age_s` ago and its call has ended; its slot stays with the holder."""
         holding = self.holdings.setdefault(holder, Holding())
         self._uncount(holding, 1, spent.reserved)
-        until = now - spent.age_s + min(spent.took_s, self.guard_s) + self.window_s
+        # What was cancelled or broke may still be on its way to the provider after its call has ended.
+        unseen = spent.outcome in ("cancelled", "connection", "timeout")
+        travel = self.guard_s if unseen else min(spent.took_s, self.guard_s)
+        until = now - spent.age_s + travel + self.window_s
         self.requests.add(1, until=until, now=now)
         self.tokens.add(spent.tokens, until=until, now=now)
 
@@ -144,18 +153,18 @@ class Limiter:
 
     def _uncount(self, holding: Holding, requests: int, tokens: int) -> None:
         """Takes `requests` and `tokens` off what is out, what was presumed spent first."""
-        while holding.presumed and (requests or tokens):
-            until, had_requests, had_tokens = holding.presumed[0]
+        rows = holding.presumed
+        for place, (until, had_requests, had_tokens) in enumerate(rows):
+            if not requests and not tokens:
+                break
             take_requests, take_tokens = min(requests, had_requests), min(tokens, had_tokens)
             self.requests.remove(take_requests, until=until)
             self.tokens.remove(take_tokens, until=until)
             requests -= take_requests
             tokens -= take_tokens
-            if take_requests == had_requests and take_tokens == had_tokens:
-                holding.presumed.pop(0)
-            else:
-                holding.presumed[0] = (until, had_requests - take_requests, had_tokens - take_tokens)
-                break
+            rows[place] = (until, had_requests - take_requests, had_tokens - take_tokens)
+        while rows and not rows[0][1] and not rows[0][2]:
+            del rows[0]
         requests, tokens = min(requests, holding.requests), min(tokens, holding.tokens)
         holding.requests -= requests
         holding.tokens -= tokens
@@ -166,6 +175,8 @@ class Limiter:
         """Forgets what no longer counts, and presumes spent what silent holders have not settled."""
         self.requests.expire(now=now)
         self.tokens.expire(now=now)
+        if self._unknown_until <= now:
+            self._unknown_until = 0.0
         for holding in self.holdings.values():
             if (holding.requests or holding.tokens) and holding.until <= now:
                 self._presume(holding, now=now)
@@ -174,15 +185,15 @@ class Limiter:
         until = holding.until + self.guard_s + self.window_s
         self.leased_requests -= holding.requests
         self.leased_tokens -= holding.tokens
-        if until > now:
-            self.requests.add(holding.requests, until=until, now=now)
-            self.tokens.add(holding.tokens, until=until, now=now)
-            holding.presumed.append((until, holding.requests, holding.tokens))
+        self.requests.add(holding.requests, until=until, now=now)
+        self.tokens.add(holding.tokens, until=until, now=now)
+        holding.presumed.append((until, holding.requests, holding.tokens))
         holding.requests = holding.tokens = 0
-        holding.presumed = [row for row in holding.presumed if row[0] > now]
+        late = max(0.0, self.call_s - self.window_s)
+        holding.presumed = [row for row in holding.presumed if row[0] + late > now]
 
     def forget(self, holder: str, *, now: float) -> None:
-        """The holder is dead and its sockets are closed: its slots return, the rest is presumed spent at its lease's end."""
+        """The holder is dead and its sockets are closed: its slots return, the rest is presumed spent now."""
         holding = self.holdings.pop(holder, None)
         if holding is None:
             return
@@ -192,8 +203,13 @@ class Limiter:
             self._presume(holding, now=now)
 
     def fill(self, *, now: float) -> None:
-        """Counts the whole quota as used now: what a restarted Provider assumes, which does not know what was spent."""
+        """Counts the whole quota as used now: what a restarted Provider assumes, which does not know what was spent.
+
+        Its predecessor's permits may be sent for another `ttl_s`, and those calls are out for `call_s` at most.
+        """
         until = now + self.ttl_s + self.guard_s + self.window_s
+        if self.limits.concurrency:
+            self._unknown_until = now + self.ttl_s + self.call_s
         if self.limits.rpm:
             self.requests.add(self.limits.rpm, until=until, now=now)
         if self.limits.tpm:
@@ -203,6 +219,8 @@ class Limiter:
         """When something frees by itself: an amount leaves the window, or a lease ends; None when nothing will."""
         times = [time for time in (self.requests.next_expiry(), self.tokens.next_expiry()) if time is not None]
         times += [holding.until for holding in self.holdings.values() if holding.requests or holding.tokens]
+        if self._unknown_until:
+            times.append(self._unknown_until)
         return min(times) if times else None
 
     def validate(self) -> None:

@@ -6,7 +6,7 @@ import dataclasses
 from ...protocols.envelope import Envelope
 from ...protocols.errors import UnderstudyError
 from ...protocols.jobs import JobSpec
-from ...protocols.messages import Absorb, CancelJob, ItemDone, NodesDone, ReduceOpen
+from ...protocols.messages import Absorb, CancelJob, ItemDone, JobBroken, NodesDone, ReduceOpen
 from ..call.caller import Caller
 from ..call.switchboard import Switchboard
 from ..interpreter import Interpreter, load
@@ -44,17 +44,27 @@ class Reducer(ActorShell):
         self.post.on(CancelJob, self._cancel)
 
     async def _open(self, envelope: Envelope, message: ReduceOpen) -> None:
-        early = self._early.setdefault(message.job, [])
-        peer = await ray_resolver(self.namespace)(envelope.sender)
-        assert isinstance(peer, RayPeer)
-        spec = decode_spec(await peer.handle.spec.remote(message.job))
-        interpreter = load(spec)
-        core = TreeCore(interpreter.tree())
-        caller = self._board.caller(spec.config)
-        self._trees[message.job] = tree = _Tree(envelope.sender, spec, interpreter, caller, core)
-        del self._early[message.job]
+        self._early.setdefault(message.job, [])
+        try:
+            tree = await self._load(envelope.sender, message.job)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the Supervisor has to hear of it
+            self._early.pop(message.job, None)
+            text = f"{self.name} can't open the job: {type(error).__name__}: {error}".split("\n", 1)[0]
+            self.post.tell(envelope.sender, JobBroken(message.job, text), job=message.job)
+            return
+        early = self._early.pop(message.job, None)
+        if early is None:  # cancelled meanwhile
+            return
+        self._trees[message.job] = tree
         for absorb in early:
             self._take(tree, absorb)
+
+    async def _load(self, home: str, job: str) -> _Tree:
+        peer = await ray_resolver(self.namespace)(home)
+        assert isinstance(peer, RayPeer)
+        spec = decode_spec(await peer.handle.spec.remote(job))
+        interpreter = load(spec)
+        return _Tree(home, spec, interpreter, self._board.caller(spec.config), TreeCore(interpreter.tree()))
 
     def _absorb(self, _: Envelope, absorb: Absorb) -> None:
         if absorb.job in self._early:

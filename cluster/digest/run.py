@@ -15,7 +15,7 @@ from rich.console import Console
 from ... import __version__
 from ...protocols.config import Config
 from ...protocols.digest import DigestPlan
-from ...protocols.errors import SourceError, UsageError
+from ...protocols.errors import SourceError, UnderstudyError, UsageError
 from ...protocols.report import Report
 from ...supervisors.digest.plan import Estimate, Planner, estimate
 from ..config_file import load
@@ -199,12 +199,14 @@ class _Digest:
             try:
                 progress.stage(f"mapping {len(plan.packs):,} packs")
                 job.start(plan, models)
-                job.follow(seen)
+                last = job.follow(seen)
             except KeyboardInterrupt:
                 progress.stage("stopping")
                 job.cancel()
                 job.follow(seen)
                 return gathered, True
+        if last.state == "failed":
+            raise UnderstudyError(f"the job failed: {last.error}")
         return gathered, False
 
     # Ending -----------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from ...actors.mailbox.ray_peer import in_ray_thread
 from ...actors.shell import ActorShell, log
 from ...protocols.config import Config
 from ...protocols.jobs import EnsureAsk, EnsureReply, JobStatus, Status
@@ -117,7 +118,7 @@ class Director(ActorShell):
     async def shutdown(self) -> None:
         """Ends all children, the last started first."""
         for name in reversed(list(self._handles)):
-            await asyncio.to_thread(self._spawner.kill, self._handles.pop(name))
+            await in_ray_thread(self._spawner.kill, self._handles.pop(name))
 
     # Children ---------------------------------------------------------------------------------------------------------
 
@@ -136,16 +137,18 @@ class Director(ActorShell):
         if effect.delay_s:
             await asyncio.sleep(effect.delay_s)
         try:
-            handle = await asyncio.to_thread(self._spawner.start, spec)
+            handle = await in_ray_thread(self._spawner.start, spec)
             pid = await handle.pid.remote()
         except Exception as error:  # noqa: BLE001 - whatever kept it from starting: the restart limit decides
             log.warning("not_started", name=spec.name, cause=str(error).split("\n", 1)[0])
             self._died(spec.name)
             return
         self._handles[spec.name] = handle
-        self._tree.up(spec.name, pid, now=time.monotonic())
+        restarts = self._tree.up(spec.name, pid, now=time.monotonic())
+        if restarts:
+            self.post.renew(spec.name)
         if spec.name != SUPERVISOR:
-            self.post.tell(SUPERVISOR, Hello(spec.name, spec.role, pid))
+            self.post.tell(SUPERVISOR, Hello(spec.name, spec.role, pid, restarts))
         await self._watch(spec.name, handle)
 
     async def _watch(self, name: str, handle: Any) -> None:
@@ -160,7 +163,7 @@ class Director(ActorShell):
         self._carry_out(self._tree.died(name, now=time.monotonic()))
 
     def _announce(self, effect: Announce) -> None:
-        self.post.peer_down(effect.name)
+        self.post.renew(effect.name)
         for name in self._tree.alive():
             self.post.tell(name, Down(effect.name, effect.restarting))
 

@@ -59,13 +59,14 @@ class TreeOfActors:
             child = self._children.get(spec.name)
             if child is None or child.state in ("given up", "stopped"):
                 self._children[spec.name] = _Child(spec, RestartWindow(self._limit), since=now)
-                starts.append(Start(spec))
+                starts.append(Start(spec if child is None else self._successor(spec)))
         return starts
 
-    def up(self, name: str, pid: int, *, now: float) -> None:
-        """A child has answered."""
+    def up(self, name: str, pid: int, *, now: float) -> int:
+        """A child has answered; returns how often it was restarted."""
         child = self._children[name]
         child.state, child.pid, child.since = "up", pid, now
+        return child.restarts
 
     def died(self, name: str, *, now: float) -> list[Announce | Start]:
         """A child's process ended."""

@@ -19,6 +19,7 @@ from ...protocols.messages import (
     Down,
     Hello,
     ItemDone,
+    JobBroken,
     NodesDone,
     ProviderAsk,
     ProviderSnapshot,
@@ -63,6 +64,7 @@ class Supervisor(ActorShell):
         self._accounts_at = 0.0
         self.post.on(Results, self._results)
         self.post.on(NodesDone, self._nodes_done)
+        self.post.on(JobBroken, self._broken)
         self.post.on(Hello, self._hello)
         self.post.on(Down, self._down)
 
@@ -206,6 +208,12 @@ class Supervisor(ActorShell):
                 entry.log.append((True, done))
         self._go_on(entry)
 
+    def _broken(self, _: Envelope, message: JobBroken) -> None:
+        entry = self._jobs.get(message.job)
+        if entry is not None and entry.ended is None:
+            entry.core.fail(message.error)
+            self._end(entry)
+
     def _go_on(self, entry: _Job) -> None:
         self._hand(entry.core.hand_out())
         if entry.core.refused:
@@ -242,12 +250,16 @@ class Supervisor(ActorShell):
         return [entry for entry in self._jobs.values() if entry.ended is None]
 
     def _hello(self, _: Envelope, hello: Hello) -> None:
+        # A first hello says nothing new to who was told of the actor already: what was said to it waits for it.
+        if hello.restarts:
+            self._lost(hello.name)
+            self.post.renew(hello.name)
         if hello.role == "mapper":
             self._mappers.add(hello.name)
             for entry in self._running():
                 entry.core.mapper_up(hello.name)
                 self._go_on(entry)
-        elif hello.role == "reducer":
+        elif hello.role == "reducer" and hello.restarts:
             for entry in self._running():
                 if entry.reducer == hello.name and entry.core.spec.reduces:
                     self._tell_again(entry)
@@ -256,11 +268,15 @@ class Supervisor(ActorShell):
         """A new Reducer hears all that its predecessor knew; merged nodes are told, so that none is paid for twice."""
         job = entry.core.spec.id
         self.post.tell(entry.reducer, ReduceOpen(job), job=job)
-        for node, done in entry.log:
+        # Nodes first: an item that comes before the node above it would have that node merged, and paid for, again.
+        for node, done in sorted(entry.log, key=lambda row: not row[0]):
             told = Absorb(job, nodes=(done,)) if node else Absorb(job, items=(done,))
             self.post.tell(entry.reducer, told, job=job, weight=128 + len(done.data))
 
     def _down(self, _: Envelope, down: Down) -> None:
+        for entry in self._running():
+            entry.restarts += 1
+        self.post.renew(down.name)
         self._lost(down.name)
 
     def _lost(self, name: str) -> None:
@@ -268,12 +284,8 @@ class Supervisor(ActorShell):
             self._mappers.discard(name)
             log.info("mapper_lost", name=name)
             for entry in self._running():
-                entry.restarts += 1
                 entry.core.mapper_down(name)
                 self._go_on(entry)
-        else:
-            for entry in self._running():
-                entry.restarts += entry.reducer == name
 
     def on_peer_down(self, name: str) -> None:
         """A message to `name` could not be delivered."""

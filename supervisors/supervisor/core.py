@@ -1,5 +1,6 @@
 """What a Supervisor decides about one job: who works on which items, and when it is over."""
 
+import contextlib
 import dataclasses
 from collections import deque
 from collections.abc import Iterable
@@ -49,7 +50,10 @@ class JobCore:
         self.done = self.failed = 0
         #: Items out with each Mapper.
         self._out: dict[str, set[int]] = {}
+        #: Money that may be spent for nothing else: for items that are out, and for `_lost`.
         self._reserved = 0
+        #: (mapper, item) that were out when the Mapper died: those calls may have been paid, and may yet be answered.
+        self._lost: set[tuple[str, int]] = set()
         #: Items that failed without being sent; the shell puts them through `answered`.
         self.refused: list[ItemDone] = []
 
@@ -59,7 +63,8 @@ class JobCore:
         """A block of `count` items joins; returns its number."""
         number = len(self._firsts)
         self._firsts.append(self.total)
-        self._waiting.append(_Run(number, 0, count))
+        if count:
+            self._waiting.append(_Run(number, 0, count))
         self._done.extend(bytes(count))
         self.total += count
         return number
@@ -75,10 +80,12 @@ class JobCore:
         self._out.setdefault(name, set())
 
     def mapper_down(self, name: str) -> None:
-        """A Mapper died: what it had and has not answered waits again, before all else."""
+        """A Mapper died: what it had and has not answered waits again, before all else; its reservation stays."""
         lost = self._out.pop(name, set())
-        self._reserved -= len(lost) * self.spec.item_cost
-        for item in sorted(lost, reverse=True):
+        self._lost.update((name, item) for item in lost)
+        if self.state not in ("open", "running"):
+            return
+        for item in sorted((one for one in lost if not self._done[one]), reverse=True):
             block, place = self._place(item)
             self._waiting.appendleft(_Run(block, place, place + 1))
 
@@ -154,12 +161,22 @@ class JobCore:
             if one.item in out:
                 out.discard(one.item)
                 self._reserved -= self.spec.item_cost
+            elif (mapper, one.item) in self._lost:
+                self._late(mapper, one.item)
             if not self._done[one.item]:
                 self._done[one.item] = 1
                 self.done += 1
                 self.failed += bool(one.error)
                 new.append(one)
         return new
+
+    def _late(self, mapper: str, item: int) -> None:
+        """A Mapper that was thought dead has answered: its cost is known, and nobody else need be given the item."""
+        self._lost.discard((mapper, item))
+        self._reserved -= self.spec.item_cost
+        block, place = self._place(item)
+        with contextlib.suppress(ValueError):
+            self._waiting.remove(_Run(block, place, place + 1))
 
     def node_answered(self, done: ItemDone) -> None:
         """A node of the reduce tree was merged."""
@@ -171,6 +188,11 @@ class JobCore:
         if self.state in ("open", "running"):
             self.state = "cancelled"
             self._waiting.clear()
+
+    def fail(self, error: str) -> None:
+        """The job can't go on; answers that are there stay."""
+        self.cancel()
+        self.state, self.error = "failed", error
 
     @property
     def finished(self) -> bool:

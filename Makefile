@@ -1,0 +1,52 @@
+# Two commands do everything on a bare machine (python3.11, python3-venv, make, git): `make digest` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+WHAT ?= .
+
+.PHONY: install digest test check lint typecheck imports bench clean
+
+install: $(STAMP)
+
+# The environment is made anew only when what goes into it has changed.
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip --constraint constraints.txt
+	$(BIN)/python -m pip install --quiet --editable '.[dev]' --constraint constraints.txt
+	touch $(STAMP)
+
+## Summarise this repository (or another: make digest WHAT=path) through real Ray actors; no key, no network.
+digest: install
+	$(BIN)/understudy digest $(WHAT)
+
+## All tests.
+test: install
+	$(BIN)/python -m pytest
+
+## Style, types, and the one-way rule of imports.
+check: lint typecheck imports
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# mypy wants packages under their import name whatever this folder is called: a link gives it that name.
+typecheck: install
+	mkdir -p .typecheck
+	ln -sfn "$(CURDIR)" .typecheck/understudy
+	cd .typecheck && MYPYPATH="$(CURDIR)/.typecheck" ../$(BIN)/mypy --config-file ../pyproject.toml \
+	  -p understudy.protocols -p understudy.actors -p understudy.supervisors -p understudy.cluster
+	cd .typecheck && MYPYPATH="$(CURDIR)/.typecheck" ../$(BIN)/mypy --config-file ../pyproject.toml ../tests ../benchmarks
+
+imports: install
+	$(BIN)/lint-imports
+
+## All benchmarks, one after the other; each ends with one JSON line.
+bench: install
+	$(BIN)/python -m benchmarks.overhead
+	$(BIN)/python -m benchmarks.quota
+	$(BIN)/python -m benchmarks.coldstart
+
+clean:
+	rm -rf $(VENV) .venv-bench .typecheck .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

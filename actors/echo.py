@@ -1,0 +1,58 @@
+"""The smallest interpreter: an item is a prompt, its answer is the reply's text."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from ..protocols.chat import ChatRequest, Message, Text
+from ..protocols.jobs import JobSpec
+from ..protocols.messages import ItemDone
+from .call.caller import Caller
+
+
+class EchoSpec(msgspec.Struct, frozen=True):
+    """What `JobSpec.spec` holds: the route, and the most tokens of an answer."""
+
+    model: str
+    max_tokens: int = 64
+
+
+def prompt_item(text: str, tokens: int) -> bytes:
+    """A prompt that was counted as `tokens` tokens, as an item of a job."""
+    return msgspec.msgpack.encode((tokens, text))
+
+
+class Echo:
+    """See `understudy.actors.interpreter.Interpreter`. One call an item, nothing to reduce."""
+
+    def __init__(self, spec: JobSpec) -> None:
+        self._spec = msgspec.msgpack.decode(spec.spec, type=EchoSpec)
+
+    async def map(self, number: int, item: bytes, caller: Caller) -> ItemDone:
+        """Sends the prompt as the user's one message."""
+        tokens, text = msgspec.msgpack.decode(item, type=tuple[int, str])
+        message = Message("user", (Text(text),))
+        request = ChatRequest(self._spec.model, (message,), max_tokens=self._spec.max_tokens)
+        outcome = await caller.call(request, tokens=tokens)
+        return ItemDone(
+            number,
+            outcome.reply.text.encode() if outcome.reply is not None else b"",
+            error="" if outcome.reply is not None else outcome.error or "no answer",
+            model=outcome.model,
+            attempts=outcome.attempts,
+            input_tokens=outcome.input_tokens,
+            output_tokens=outcome.output_tokens,
+            cost=outcome.cost,
+        )
+
+    def tree(self) -> Sequence[Sequence[int]]:
+        """Nothing is reduced."""
+        return ()
+
+    def leaves(self, done: ItemDone) -> Sequence[ItemDone]:
+        """Nothing is reduced."""
+        return ()
+
+    async def reduce(self, node: int, children: Mapping[int, ItemDone], caller: Caller) -> ItemDone:
+        """Nothing is reduced: raises `NotImplementedError`."""
+        raise NotImplementedError

@@ -1,0 +1,159 @@
+"""Our side: a driver attached to a local cluster that runs jobs of `Echo` items through Mappers, leases and a Provider.
+
+Usage: `python -m benchmarks.part_ours SETTINGS` with settings as JSON: `mappers`, `cores`, and `accounts`, each with
+`url`, `limits`, and perhaps `key`, the name of the variable that holds its key. Then lines
+`{"jobs": [{"account", "calls", "width", "characters"}]}`: all jobs of a line run at once.
+"""
+
+import json
+import os
+import sys
+import threading
+import time
+from typing import Any
+
+import msgspec
+import psutil
+
+from benchmarks.payload import MAX_TOKENS, MODEL, prompt
+from benchmarks.rig import Cpu, answer_lines
+from understudy.actors.call.switchboard import encode_config
+from understudy.actors.echo import EchoSpec, prompt_item
+from understudy.actors.embedded.tokens import count
+from understudy.actors.mapper.blocks import pack_block
+from understudy.cluster import home
+from understudy.cluster.session import Session, Settings
+from understudy.protocols.config import Account, Candidate, Config, Limits, Price
+from understudy.protocols.jobs import EnsureReply, JobSpec, Page
+from understudy.supervisors.children import DIRECTOR
+
+BLOCK = 2000
+"""Items a block: about 1 MB of prompts."""
+
+
+def configuration(accounts: dict[str, dict[str, Any]]) -> Config:
+    """A configuration with one route for each account, of the same name."""
+    return Config(
+        accounts={
+            name: Account(
+                base_url=f"{one['url']}/v1",
+                api_key=f"${{{one['key']}}}" if "key" in one else None,
+                limits=Limits(**one["limits"]),
+            )
+            for name, one in accounts.items()
+        },
+        models={
+            name: (Candidate(account=name, model=MODEL, price=Price(input=2.5, output=10.0)),) for name in accounts
+        },
+    )
+
+
+class Ours:
+    """An attached driver and the processes that work for it."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self._config = configuration(settings["accounts"])
+        self._encoded = encode_config(self._config)
+        self._session = Session(Settings(cores=settings["cores"], mappers=settings["mappers"], idle_s=600.0))
+        self._session.__enter__()
+        self._reply: EnsureReply = self._session.ensure(self._config, self._encoded)
+        self._supervisor = self._session.actor(self._reply.supervisor)
+        self._numbers = 0
+        self.processes = self._find()
+
+    def _find(self) -> dict[str, int]:
+        """All our processes by label, when every actor is up."""
+        while any(not child.pid for child in self._session.status().children):
+            time.sleep(0.05)
+        director = self._session.get(self._session.actor(DIRECTOR).pid.remote())
+        local = home.load()
+        found = {"driver": os.getpid(), "director": int(director), "keeper": local.pid if local else 0}
+        return found | {child.name: child.pid for child in self._session.status().children}
+
+    def daemons(self) -> dict[str, int]:
+        """Ray's own processes: below the keeper, and not ours."""
+        below = psutil.Process(self.processes["keeper"]).children(recursive=True)
+        ours = set(self.processes.values())
+        return {f"{one.name()}-{one.pid}": one.pid for one in below if one.pid not in ours}
+
+    def answer(self, words: dict[str, Any]) -> dict[str, Any]:
+        """Runs the jobs of one line at once."""
+        jobs = [self._job(one) for one in words["jobs"]]
+        ours, rays = Cpu(self.processes), Cpu(self.daemons())
+        began = time.perf_counter()
+        if len(jobs) == 1:
+            pages = [self._run(*jobs[0])]
+        else:
+            pages = self._run_all(jobs)
+        wall_s = time.perf_counter() - began
+        by_process = ours.used()
+        return {
+            "calls": sum(page.bill.calls for page in pages),
+            "attempts": sum(page.bill.attempts for page in pages),
+            "failed": sum(page.failed for page in pages),
+            "wall_s": wall_s,
+            "cpu_s": sum(by_process.values()),
+            "by_process": by_process,
+            "ray_s": sum(rays.used().values()),
+        }
+
+    def _job(self, one: dict[str, Any]) -> tuple[JobSpec, list[bytes]]:
+        """A job and its items; tokens are counted here, as a plan does before a job is handed in."""
+        calls, characters = int(one["calls"]), int(one.get("characters", 400))
+        tokens = count(prompt(self._numbers, characters)) + 4
+        items = [prompt_item(prompt(self._numbers + place, characters), tokens) for place in range(calls)]
+        self._numbers += calls
+        spec = JobSpec(
+            id=f"bench-{os.urandom(4).hex()}",
+            title="bench",
+            interpreter="understudy.actors.echo:Echo",
+            spec=msgspec.msgpack.encode(EchoSpec(one["account"], MAX_TOKENS)),
+            config=self._encoded,
+            width=int(one["width"]),
+        )
+        return spec, items
+
+    def _run_all(self, jobs: list[tuple[JobSpec, list[bytes]]]) -> list[Page]:
+        pages: list[Page] = []
+        threads = [threading.Thread(target=lambda job=job: pages.append(self._run(*job))) for job in jobs]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if len(pages) < len(jobs):
+            raise RuntimeError("a job broke; its trace is above")
+        return pages
+
+    def _run(self, spec: JobSpec, items: list[bytes]) -> Page:
+        reply, supervisor = self._reply, self._supervisor
+        encoded = msgspec.msgpack.encode(spec)
+        providers = list(reply.providers.values())
+        self._session.get(supervisor.open.remote(encoded, reply.reducers[0], list(reply.mappers), providers, 0))
+        for first in range(0, len(items), BLOCK):
+            block = items[first : first + BLOCK]
+            self._session.get(supervisor.add_block.remote(spec.id, len(block), pack_block(first, block)))
+        self._session.get(supervisor.seal.remote(spec.id))
+        cursor = 0
+        while True:
+            page = msgspec.msgpack.decode(self._session.get(supervisor.follow.remote(spec.id, cursor)), type=Page)
+            cursor = page.cursor
+            for done in page.items:
+                if done.error:
+                    sys.stderr.write(f"item {done.item}: {done.error}\n")
+            if page.state not in ("open", "running"):
+                return page
+
+    def close(self) -> None:
+        """Detaches; the cluster stays for whoever started this to stop."""
+        self._session.__exit__(None, None, None)
+
+
+def main() -> None:
+    """See the module's docstring."""
+    ours = Ours(json.loads(sys.argv[1]))
+    answer_lines({"processes": ours.processes}, ours.answer)
+    ours.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""What `understudy status` shows: accounts, jobs and actors of the cluster."""
+
+from rich.console import Console
+from rich.table import Table
+
+from ..protocols.jobs import Status
+from .digest.show import duration, money
+
+
+def show(status: Status, address: str, console: Console) -> None:
+    """Prints three tables that fit 80 columns."""
+    stops = f", stops itself after {duration(status.stops_after_s)} without work" if status.stops_after_s else ""
+    idle = f"idle for {duration(status.idle_s)}" if status.idle_s else "busy"
+    console.print(f"Ray at {address}, {idle}{stops}", highlight=False)
+    if status.accounts:
+        console.print(_accounts(status))
+    if status.jobs:
+        console.print(_jobs(status))
+    console.print(_actors(status))
+
+
+def _accounts(status: Status) -> Table:
+    table = _table("account", "breaker", "requests", "tokens", "p50", "p95", "calls", "failed", "spent")
+    for one in status.accounts:
+        state = one.state if not one.blocked_s else f"{one.state} {duration(one.blocked_s)}"
+        table.add_row(
+            one.account,
+            state,
+            _used(one.used_requests + one.leased_requests, one.limit_requests),
+            _used(one.used_tokens + one.leased_tokens, one.limit_tokens),
+            duration(one.p50_s),
+            duration(one.p95_s),
+            f"{one.calls:,}",
+            f"{one.failures + one.refused:,}",
+            money(one.cost),
+        )
+    return table
+
+
+def _used(used: int, limit: int) -> str:
+    return f"{_short(used)}/{_short(limit)}" if limit >= 0 else "no limit"
+
+
+def _short(number: int) -> str:
+    return f"{number:,}" if number < 100_000 else f"{number / 1000:,.0f}k"
+
+
+def _jobs(status: Status) -> Table:
+    table = _table("job", "state", "items", "failed", "spent", "age")
+    for one in status.jobs:
+        age = duration(one.age_s)
+        table.add_row(one.id, one.state, f"{one.done:,}/{one.total:,}", f"{one.failed:,}", money(one.cost), age)
+    return table
+
+
+def _actors(status: Status) -> Table:
+    table = _table("actor", "state", "pid", "restarts", "for")
+    for child in status.children:
+        table.add_row(child.name, child.state, str(child.pid or ""), str(child.restarts), duration(child.uptime_s))
+    return table
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column(first)
+    for name in others:
+        table.add_column(name, justify="left" if name in ("state", "breaker") else "right")
+    return table
