@@ -1,4 +1,4 @@
-"""What every actor's shell has: a post office, the method that takes batches, and the one that ends with its process."""
+"""What every actor's shell has: a post office, a method that takes batches, and one that ends with the process."""
 
 import asyncio
 import os
@@ -26,7 +26,7 @@ class ActorShell:
         self.post = Post(name, ray_resolver(namespace), on_down=self.on_peer_down)
 
     async def deliver(self, batch: bytes) -> None:
-        """Takes a batch of messages. Handlers that have to wait do so beside; a sender waits only while they are many."""
+        """Takes a batch of messages. Handlers that have to wait do so beside."""
         self.post.receive(batch)
 
     async def pid(self) -> int:

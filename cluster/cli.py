@@ -19,7 +19,7 @@ app = App(
 
 @app.command
 def digest(
-    path: Path,
+    path: Annotated[str, Parameter(help="folder or file to read")],
     /,
     *,
     ask: Annotated[str, Parameter(help="a question to answer from the documents, instead of summarising")] = "",
@@ -111,7 +111,8 @@ def status(*, json: Annotated[bool, Parameter(help="print it as JSON")] = False)
     with session.Session() as running:
         found = running.status()
         if json:
-            sys.stdout.write(msgspec.json.encode({"running": True, "address": running.address, **_plain(found)}).decode())
+            line = {"running": True, "address": running.address, **_plain(found)}
+            sys.stdout.write(msgspec.json.encode(line).decode())
             sys.stdout.write("\n")
         else:
             show(found, running.address, Console())

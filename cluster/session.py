@@ -1,7 +1,7 @@
 """A driver's session: attached to a Ray cluster that runs our actors, started when there is none.
 
-Which cluster: `RAY_ADDRESS` where it is set; else this user's warm local cluster; else one is started that stays warm for
-the next command and stops itself when idle.
+Which cluster: `RAY_ADDRESS` where it is set; else this user's warm local cluster; else one is started that stays
+warm for the next command and stops itself when idle.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import msgspec
 
@@ -45,8 +45,8 @@ class Settings:
 class Session:
     """An attached driver. Use as a context manager; leaving it detaches and leaves the cluster warm.
 
-    `prepare` may be called before, in a thread: it does what takes time (starting a cluster, importing Ray), so that the
-    main thread can do something useful meanwhile.
+    `prepare` may be called before, in a thread: it does what takes time (starting a cluster, importing Ray), so that
+    the main thread can do something useful meanwhile.
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
@@ -72,7 +72,7 @@ class Session:
 
         self.address = address
 
-    def __enter__(self) -> "Session":
+    def __enter__(self) -> Self:
         """Attaches. Raises `UsageError` when there is no cluster at the address."""
         if not self.address:
             self.prepare()
@@ -136,7 +136,8 @@ class Session:
         """Makes sure that the actors for `config` are there and have its secrets.
 
         Raises:
-            UsageError: the cluster was started without a variable that the configuration refers to, or with another value.
+            UsageError: the cluster was started without a variable that the configuration refers to, or with another
+            value.
         """
         environ = os.environ if environ is None else environ
         nonce = secrets.token_bytes(16)

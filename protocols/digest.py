@@ -31,7 +31,7 @@ class Skipped(msgspec.Struct, frozen=True):
 
 
 class SourceFile(msgspec.Struct, frozen=True):
-    """A text file that takes part: size in bytes, lines, tokens, and its language (`python`, `markdown`, … or `text`)."""
+    """A text file that takes part: size in bytes, lines, tokens, and its language (`python`, `markdown`, …)."""
 
     path: str
     size: int
@@ -69,8 +69,8 @@ class Node(msgspec.Struct, frozen=True):
 
     Attributes:
         id: dense from 0; a node's id is greater than the ids of all its children, the root's is the greatest.
-        kind: `chunk` (a leaf: one chunk, answered by a map call), `file` (merges the chunks of one large file), `folder`.
-        path: the file's path, or the folder's with `/` at the end; the root is `./`.
+        kind: `chunk` (a leaf: one chunk, answered by a map call), `file` (merges the chunks of one large file),
+        `folder`. path: the file's path, or the folder's with `/` at the end; the root is `./`.
         children: ids, in the order they are to be read; empty for a leaf.
         pack: for a leaf, the pack that holds its chunk, else -1.
         place: for a leaf, the chunk's place in that pack, else -1.

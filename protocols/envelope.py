@@ -45,7 +45,7 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True)
 
 
 def ids(prefix: str) -> Iterator[str]:
-    """Ids that are unique as long as `prefix` is: `prefix-1`, `prefix-2`, …"""
+    """Ids that are unique as long as `prefix` is: `prefix-1`, `prefix-2` and so on."""
     return (f"{prefix}-{number}" for number in itertools.count(1))
 
 

@@ -108,7 +108,7 @@ class ServerFault(CallError):
 
 
 class ConnectionFault(CallError):
-    """Raised when the connection failed or broke. Retried with back-off, then the next candidate; counts for the breaker."""
+    """Raised when the connection failed or broke. Retried with back-off, then the next candidate."""
 
     kind = "connection"
 

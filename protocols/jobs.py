@@ -1,4 +1,4 @@
-"""What is said about jobs: between a driver, the Director and a Supervisor. Durations in seconds, money in picodollars."""
+"""What is said about jobs: between a driver, the Director and a Supervisor. Seconds, and picodollars."""
 
 from typing import Literal
 

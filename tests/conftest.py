@@ -7,10 +7,11 @@ use the loopback interface; a test marked `cluster` may use Ray, and the sockets
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from cluster_tools import Cluster, start_cluster
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -42,38 +43,35 @@ def _no_ray(*_: Any, **__: Any) -> None:
     raise ForbiddenInUnitTestError("a unit test starts Ray; mark it `cluster` and use the fixture of that name")
 
 
+class _NoRay:
+    """A finder of modules that finds none, and refuses Ray: its import alone takes 0.4 s."""
+
+    @staticmethod
+    def find_spec(name: str, *_: Any) -> None:
+        """See `importlib.abc.MetaPathFinder`."""
+        if name == "ray":
+            _no_ray()
+
+
 @pytest.fixture(autouse=True)
 def guards(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keeps unit tests away from the network and from Ray."""
     if request.node.get_closest_marker("cluster") is not None:
         return
     loopback = request.node.get_closest_marker("sockets") is not None
-    # An event loop's own pair of sockets is made by `socketpair`, which connects nothing by this method.
+    # An event loop's own pair of sockets is made by `socketpair`, which connects nothing by these methods.
     for name in ("connect", "connect_ex"):
         monkeypatch.setattr(socket.socket, name, _guarded(getattr(socket.socket, name), loopback=loopback))
-    ray = sys.modules.get("ray")  # importing it here would cost every run 0.4 s
-    if ray is not None:
+    ray = sys.modules.get("ray")
+    if ray is not None:  # a cluster test ran before in this process
         monkeypatch.setattr(ray, "init", _no_ray)
+    else:
+        monkeypatch.setattr(sys, "meta_path", [_NoRay, *sys.meta_path])
 
 
-class _LateRay:
-    """Finds nothing; when a unit test imports Ray for the first time, its `init` is forbidden until the test ends."""
-
-    # `ray` in sys.modules is patched by `guards` already; a first import in a unit test is refused at `import ray` time
-    # only by this finder, which raises unless a `cluster` test runs.
-    allowed = True
-
-    def find_spec(self, name: str, *_: Any) -> None:
-        if name == "ray" and not self.allowed:
-            raise ForbiddenInUnitTestError("a unit test imports Ray; mark it `cluster`")
-
-
-_LATE_RAY = _LateRay()
-
-
-@pytest.fixture(autouse=True)
-def no_first_import_of_ray(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A unit test that would be the first to import Ray fails, instead of taking 0.4 s and a warning or two."""
-    if request.node.get_closest_marker("cluster") is None:
-        monkeypatch.setattr(_LATE_RAY, "allowed", False)
-        monkeypatch.setattr(sys, "meta_path", [_LATE_RAY, *sys.meta_path])
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """One local Ray cluster for the whole session, with a home of its own; stopped by its keeper's process id."""
+    running = start_cluster(tmp_path_factory.mktemp("home"))
+    yield running
+    running.run("down")

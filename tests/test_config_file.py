@@ -189,9 +189,7 @@ def test_several_mistakes_are_counted() -> None:
 def test_mistyped_key_goes_before_the_key_that_is_missing_for_it() -> None:
     """A mistyped key is also a missing one; the first is told."""
     message = mistake((ACCOUNT % "{}").replace("account: openai", "acount: openai"))
-    assert message.startswith(
-        "understudy.yaml:6:7: models.fast[0].acount: unknown key (did you mean 'account'?)"
-    )
+    assert message.startswith("understudy.yaml:6:7: models.fast[0].acount: unknown key (did you mean 'account'?)")
 
 
 def test_unknown_account_is_told_at_its_line() -> None:

@@ -38,9 +38,7 @@ _TOKENS = st.integers(0, 120) | st.integers(0, 960)
 @st.composite
 def corpora(draw: st.DrawFn) -> list[Chunk]:
     """Chunks in tree order; some files are split."""
-    files = draw(
-        st.dictionaries(st.tuples(_FOLDERS, st.integers(0, 99)), st.lists(_TOKENS, min_size=1, max_size=3))
-    )
+    files = draw(st.dictionaries(st.tuples(_FOLDERS, st.integers(0, 99)), st.lists(_TOKENS, min_size=1, max_size=3)))
     return [
         chunk(f"{folder}{name:02}", tokens, number, len(sizes))
         for (folder, name), sizes in sorted(files.items(), key=lambda file: file[0])

@@ -60,9 +60,7 @@ TEXTS = st.lists(st.sampled_from(PIECES) | st.text(max_size=8), max_size=60).map
 def check(text: str, chunks: list[Chunk], budget: int) -> None:
     """What holds of any split, against the definition of each field."""
     assert "".join(chunk.text for chunk in chunks) == text
-    assert [(chunk.number, chunk.of) for chunk in chunks] == [
-        (n, len(chunks)) for n in range(1, len(chunks) + 1)
-    ]
+    assert [(chunk.number, chunk.of) for chunk in chunks] == [(n, len(chunks)) for n in range(1, len(chunks) + 1)]
     offset = 0
     for chunk in chunks:
         assert chunk.tokens == count(chunk.text) <= budget

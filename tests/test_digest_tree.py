@@ -92,9 +92,7 @@ def test_ids_children_and_leaves_hold(files: dict[str, int], share: int) -> None
     assert all(child < node.id for node in nodes for child in node.children)
     assert sorted(child for node in nodes for child in node.children) == list(range(len(nodes) - 1))
     assert {node.path for node in nodes if node.kind == "folder"} == folders | {"./"}
-    assert {node.path for node in nodes if node.kind == "file"} == {
-        path for path, of in files.items() if of > 1
-    }
+    assert {node.path for node in nodes if node.kind == "file"} == {path for path, of in files.items() if of > 1}
     seats = sorted((node.pack, node.place) for node in nodes if node.kind == "chunk")
     assert seats == [(each.id, place) for each in packs for place in range(len(each.chunks))]
     for node in nodes:

@@ -19,9 +19,7 @@ GEMINI = "https://generativelanguage.googleapis.com/v1beta/openai"
 def book(**accounts: Account) -> PriceBook:
     """A price book with these accounts."""
     routes: dict[str, tuple[Candidate, ...]] = {"m": (Candidate(account=next(iter(accounts)), model="m"),)}
-    return PriceBook(
-        Config(accounts=accounts, models=routes), at=DAY, environ={"BASE": "https://api.openai.com/v1"}
-    )
+    return PriceBook(Config(accounts=accounts, models=routes), at=DAY, environ={"BASE": "https://api.openai.com/v1"})
 
 
 @pytest.mark.parametrize(
@@ -81,9 +79,7 @@ def test_windows() -> None:
 
 TOKENS = st.integers(min_value=0, max_value=10**7)
 USAGES = st.builds(
-    lambda fresh, cached, output: Usage(
-        input_tokens=fresh + cached, output_tokens=output, cached_tokens=cached
-    ),
+    lambda fresh, cached, output: Usage(input_tokens=fresh + cached, output_tokens=output, cached_tokens=cached),
     TOKENS,
     TOKENS,
     TOKENS,
@@ -93,9 +89,7 @@ USAGES = st.builds(
 @given(st.lists(USAGES, max_size=30), st.integers(0, 10**9), st.integers(0, 10**9))
 def test_sums_are_exact(usages: list[Usage], base: int, longer: int) -> None:
     """The sum of picodollars is the sum of exact decimals, by a naive reference with tiers."""
-    rate = Rate(
-        base, 2 * base, base // 2, (Tier(over=1_000_000, input=longer, output=longer, cached=longer),)
-    )
+    rate = Rate(base, 2 * base, base // 2, (Tier(over=1_000_000, input=longer, output=longer, cached=longer),))
     exact = Decimal(0)
     for usage in usages:
         fresh = Decimal(usage.input_tokens - usage.cached_tokens)

@@ -70,9 +70,7 @@ def test_missing_lists_every_reference_without_a_variable() -> None:
     ]
     assert [it.name for it in missing(config, {}, routes=["second"])] == ["OTHER"]
     assert missing(config, {"OTHER": "x"}, routes=["second"]) == []
-    assert str(missing(config, {}, routes=["second"])[0]).startswith(
-        "accounts.b.api_key: environment variable OTHER"
-    )
+    assert str(missing(config, {}, routes=["second"])[0]).startswith("accounts.b.api_key: environment variable OTHER")
     assert missing(Config(), {}) == []
 
 
@@ -82,9 +80,7 @@ def test_literals_have_a_flaw_and_references_have_none() -> None:
     assert "literal" in flaw_of_key("sk-planted-0001")
     assert "sk-planted" not in flaw_of_key("sk-planted-0001")
     assert "can't" not in flaw_of_key("${X")
-    assert (
-        flaw_of_url("${BASE}/v1") == flaw_of_url("https://host/v1") == flaw_of_url("http://[::1]:1/v1") == ""
-    )
+    assert flaw_of_url("${BASE}/v1") == flaw_of_url("https://host/v1") == flaw_of_url("http://[::1]:1/v1") == ""
     assert flaw_of_url("ftp://host")
 
 

@@ -48,9 +48,7 @@ class Planner:
         return self.node(Node(id=len(self.nodes), kind="folder", path=path or "./", children=tuple(children)))
 
     def file(self, path: str, parts: int) -> int:
-        self.files.append(
-            SourceFile(path=path, size=10 * parts, lines=parts, tokens=7 * parts, language="python")
-        )
+        self.files.append(SourceFile(path=path, size=10 * parts, lines=parts, tokens=7 * parts, language="python"))
         leaves = [self.leaf(path, number, parts) for number in range(1, parts + 1)]
         if parts == 1:
             return leaves[0]
@@ -71,17 +69,13 @@ class Planner:
 
     def plan(self, skipped: tuple[Skipped, ...] = ()) -> DigestPlan:
         packs = tuple(Pack(id=n, chunks=tuple(it), tokens=7 * len(it)) for n, it in enumerate(self.packs))
-        return DigestPlan(
-            root="sample", files=tuple(self.files), skipped=skipped, packs=packs, nodes=tuple(self.nodes)
-        )
+        return DigestPlan(root="sample", files=tuple(self.files), skipped=skipped, packs=packs, nodes=tuple(self.nodes))
 
 
 def answers(plan: DigestPlan, text: str = "About it.") -> dict[int, Summary]:
     """An answer for each node; folders of one entry pass it through, without a model."""
     single = {it.id for it in plan.nodes if it.kind == "folder" and len(it.children) == 1 and it.path != "./"}
-    return {
-        it.id: Summary(node=it.id, text=text, model="" if it.id in single else "a/cheap") for it in plan.nodes
-    }
+    return {it.id: Summary(node=it.id, text=text, model="" if it.id in single else "a/cheap") for it in plan.nodes}
 
 
 def find(report: Report, path: str) -> int:
@@ -158,9 +152,7 @@ def test_stopped_digest_accounts_for_what_was_not_read() -> None:
     report = build(plan, kept, Bill(), FACTS._replace(cancelled=True))
     assert report.check() == ()
     assert (report.accounting.packed, report.accounting.failed) == (1, 5)
-    assert {it.cause for it in report.failures if it.path != "./"} == {
-        "the digest was stopped before it was read"
-    }
+    assert {it.cause for it in report.failures if it.path != "./"} == {"the digest was stopped before it was read"}
     assert "Stopped before it was finished" in markdown.render(report)
 
 
@@ -182,9 +174,7 @@ def test_empty_answer_is_a_failure() -> None:
     st.sets(st.integers(0, 60)),
     st.sets(st.integers(0, 60)),
 )
-def test_numbers_always_add_up(
-    tree: dict[str, object], per_pack: int, lost: set[int], silent: set[int]
-) -> None:
+def test_numbers_always_add_up(tree: dict[str, object], per_pack: int, lost: set[int], silent: set[int]) -> None:
     """Whatever the tree and whatever is lost, each file is counted once and each failed one has a cause."""
     plan = Planner(tree, per_pack).plan(SKIPPED)
     given_answers = {key: value for key, value in answers(plan).items() if key not in silent}
@@ -278,15 +268,11 @@ def test_page_is_self_contained() -> None:
     text = html.render(sample())
     page = Page(text)
     assert not re.search(r"(?:https?:)?//[a-z0-9.-]+\.[a-z]{2,}", text.replace("</", ""))
-    assert {tag for tag, _ in page.tags}.isdisjoint(
-        {"link", "img", "iframe", "object", "embed", "base", "form"}
-    )
+    assert {tag for tag, _ in page.tags}.isdisjoint({"link", "img", "iframe", "object", "embed", "base", "form"})
     assert not any({"src", "srcset", "style"} & attributes.keys() for _, attributes in page.tags)
     assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
     assert not re.search(r"url\(|@import", page.inside["style"][0])
-    assert not re.search(
-        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", page.inside["script"][1]
-    )
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", page.inside["script"][1])
     assert "default-src 'none'" in text
 
 
@@ -314,13 +300,8 @@ def test_markdown_opens_no_markup(text: str) -> None:
 
 def test_markdown_reads_well() -> None:
     """Headings of answers become bold, dunder names code, and passages quoted lines under their reference."""
-    block = markdown.text_block(
-        "# Title\nSee __init__.py.\n\n[9.3] a/b.py:3: def f():\n    pass\n[1.0] c.py:1: x"
-    )
-    assert (
-        block
-        == "**Title**\nSee `__init__.py`.\n\n`a/b.py:3`\n\n    def f():\n        pass\n\n`c.py:1`\n\n    x"
-    )
+    block = markdown.text_block("# Title\nSee __init__.py.\n\n[9.3] a/b.py:3: def f():\n    pass\n[1.0] c.py:1: x")
+    assert block == "**Title**\nSee `__init__.py`.\n\n`a/b.py:3`\n\n    def f():\n        pass\n\n`c.py:1`\n\n    x"
     assert [markdown.duration(it) for it in (8.25, 48.4, 188)] == ["8.2 s", "48 s", "3 min 08 s"]
 
 

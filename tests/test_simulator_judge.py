@@ -198,9 +198,7 @@ def test_a_forced_429_is_told_as_asked_and_passes() -> None:
 
 def test_refusals_have_their_reasons() -> None:
     """Key, model, context and body are each refused with the provider's code, and none costs quota."""
-    settings = Settings(
-        keys=("k",), quota=Quota(rpm=1), models={"sim-small": ModelSettings(context_window=50)}
-    )
+    settings = Settings(keys=("k",), quota=Quota(rpm=1), models={"sim-small": ModelSettings(context_window=50)})
     engine = Engine(settings, now=0.0)
     plans = [
         ask(engine, 1.0, key="wrong"),

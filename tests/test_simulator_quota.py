@@ -12,17 +12,11 @@ from understudy.cluster.simulator.quota import Limiter, admit
 from understudy.cluster.simulator.settings import Quota, RetryAfterForm
 
 # Steps of 1/8 s hit the windows' edges exactly, in floating point too.
-steps = st.lists(
-    st.tuples(st.integers(0, 24), st.integers(1, 40), st.integers(0, 16)), min_size=1, max_size=60
-)
-limits = st.tuples(
-    st.none() | st.integers(0, 5), st.none() | st.integers(0, 90), st.none() | st.integers(0, 3)
-)
+steps = st.lists(st.tuples(st.integers(0, 24), st.integers(1, 40), st.integers(0, 16)), min_size=1, max_size=60)
+limits = st.tuples(st.none() | st.integers(0, 5), st.none() | st.integers(0, 90), st.none() | st.integers(0, 3))
 
 
-def admitted(
-    log: list[tuple[float, int, float]], quota: Quota, tokens: int, *, now: float, window_s: float
-) -> bool:
+def admitted(log: list[tuple[float, int, float]], quota: Quota, tokens: int, *, now: float, window_s: float) -> bool:
     """The definition: sums over everything ever accepted."""
     inside = [held for t, held, _ in log if now - window_s < t <= now]
     in_flight = sum(1 for t, _, end in log if t <= now < end)

@@ -54,9 +54,7 @@ async def client() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-def chat(
-    client: aiohttp.ClientSession, running: Running, text: str = "hi", key: str = "k", **fields: Any
-) -> Any:
+def chat(client: aiohttp.ClientSession, running: Running, text: str = "hi", key: str = "k", **fields: Any) -> Any:
     data = {"model": "sim-small", "messages": [{"role": "user", "content": text}], **fields}
     url = f"{running.url}/v1/chat/completions"
     return client.post(url, json=data, headers={"Authorization": f"Bearer {key}"})
@@ -207,9 +205,7 @@ async def test_broken_json_comes_as_a_200(start: Start, client: aiohttp.ClientSe
 
 
 @pytest.mark.parametrize("kind", ["slow", "hung"])
-async def test_a_client_that_leaves_is_noticed(
-    start: Start, client: aiohttp.ClientSession, kind: str
-) -> None:
+async def test_a_client_that_leaves_is_noticed(start: Start, client: aiohttp.ClientSession, kind: str) -> None:
     """Within 250 ms the ledger says when it went, the slot is free, and nothing is billed."""
     faults = Faults(timeout=1.0 if kind == "hung" else 0.0)
     running = await start(latency=Latency(median_s=30.0), faults=faults)

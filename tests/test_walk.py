@@ -79,9 +79,7 @@ class RefusingDisk(LocalDisk):
         ("long.md", "word " * 1000, "read"),
     ],
 )
-def test_each_file_is_read_or_has_its_reason(
-    tmp_path: Path, name: str, content: str | bytes, reason: str
-) -> None:
+def test_each_file_is_read_or_has_its_reason(tmp_path: Path, name: str, content: str | bytes, reason: str) -> None:
     """Content and name decide what a file is."""
     assert told(walk(plant(tmp_path, {name: content, "other.txt": "x"}), SETTINGS))[name] == reason
 
@@ -109,9 +107,7 @@ def test_folders_left_out_stand_for_all_below(tmp_path: Path) -> None:
     found = told(walk(tmp_path, SETTINGS))
     reasons = {path: reason for path, reason in found.items() if reason != "read"}
     assert reasons == {
-        **dict.fromkeys(
-            ["node_modules/", "a/vendor/", ".venv/", "lib/site-packages/", "x.dist-info/"], "vendored"
-        ),
+        **dict.fromkeys(["node_modules/", "a/vendor/", ".venv/", "lib/site-packages/", "x.dist-info/"], "vendored"),
         "myenv/": "vendored",
         "a/__pycache__/": "generated",
         ".git/": "ignored",
@@ -258,9 +254,7 @@ _NAMES = st.sampled_from(["a.py", "b.txt", "c.bin", "sub", "vendor", "deep", "__
         max_size=12,
     )
 )
-def test_everything_is_accounted_for(
-    tmp_path_factory: pytest.TempPathFactory, files: dict[str, bytes]
-) -> None:
+def test_everything_is_accounted_for(tmp_path_factory: pytest.TempPathFactory, files: dict[str, bytes]) -> None:
     """Every file on disk is read, skipped, or below a skipped folder; nothing is told twice."""
     root = tmp_path_factory.mktemp("tree")
     for name, content in files.items():

@@ -19,7 +19,8 @@ from .policy import CallPolicy, GiveUp, Try
 class CallOutcome:
     """What a logical call came to, and what it used over all attempts.
 
-    `reply` is None exactly when `error` says why; `model` is who answered, or who failed last. `cost` is picodollars, -1 as soon as one attempt's price is unknown.
+    `reply` is None exactly when `error` says why; `model` is who answered, or who failed last. `cost` is
+    picodollars, -1 as soon as one attempt's price is unknown.
     """
 
     reply: ChatReply | None = None

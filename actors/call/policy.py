@@ -37,9 +37,9 @@ class GiveUp:
 class CallPolicy:
     """The state of one logical call over its candidates, best first.
 
-    One budget of attempts and time is shared by retries and fallbacks. A failure whose row says so is retried on the same
-    candidate after a back-off with full jitter; otherwise the next candidate that is free steps in. Waiting for a quota
-    or a Retry-After is no attempt.
+    One budget of attempts and time is shared by retries and fallbacks. A failure whose row says so is retried on the
+    same candidate after a back-off with full jitter; otherwise the next candidate that is free steps in. Waiting for
+    a quota or a Retry-After is no attempt.
 
     Source of the jitter: Brooker, *Exponential Backoff and Jitter*, AWS Architecture Blog, 2015.
     """

@@ -14,8 +14,8 @@ PROMPT: Final = 8
 class Calibration:
     """The factor from our count of a prompt to what the provider reports, from above.
 
-    It is the largest ratio seen lately (it decays by 0.1 % a call) with a margin, because a reservation that is too small
-    lets a quota be passed, while one that is too large is given back when the call ends.
+    It is the largest ratio seen lately (it decays by 0.1 % a call) with a margin, because a reservation that is too
+    small lets a quota be passed, while one that is too large is given back when the call ends.
     """
 
     __slots__ = ("_high", "_seen")

@@ -1,7 +1,7 @@
 """How bytes reach a provider: a small protocol, and its aiohttp implementation.
 
-aiohttp's client costs 101 µs of CPU a call at 64 in flight; httpx 15 times as much, because its pool is searched for each
-request. So httpx has no place on this path.
+aiohttp's client costs 101 µs of CPU a call at 64 in flight; httpx 15 times as much, because its pool is searched for
+each request. So httpx has no place on this path.
 """
 
 import asyncio
@@ -94,7 +94,8 @@ class AiohttpTransport:
         except TimeoutError:
             raise CallTimeout(f"no answer from {self._where()} within {time.monotonic() - started:.1f} s") from None
         except (aiohttp.ClientError, OSError) as error:
-            raise ConnectionFault(f"the connection to {self._where()} broke: {str(error) or type(error).__name__}") from None
+            cause = str(error) or type(error).__name__
+            raise ConnectionFault(f"the connection to {self._where()} broke: {cause}") from None
 
     def _where(self) -> str:
         return f"{self._url.host}:{self._url.port}"

@@ -20,7 +20,8 @@ _BULLET = re.compile(r"^- \*\*(.+?)\*\*: (.+)$")
 _MORE = re.compile(r"^- and (\d+) more: (.*)$")
 # Sentences that this package makes up where a file says nothing of itself: true, but no purpose.
 _SYNTHETIC = re.compile(
-    r"^(?:Defines|Script that|Tests (?:in|of) `|Has (?:sections|keys|columns|tables|settings|elements|scripts) `|Lists (?:packages|patterns) `|Depends on `|Re-exports|One line of)"
+    r"^(?:Defines|Script that|Tests (?:in|of) `|Has (?:sections|keys|columns|tables|settings|elements|scripts) `|"
+    r"Lists (?:packages|patterns) `|Depends on `|Re-exports|One line of)"
 )
 _MEASURE = re.compile(
     r"^(?:A |An )?(?:JSON|YAML|TOML|Configuration|table|lock file|XML|SVG|Lists \d|Empty file"

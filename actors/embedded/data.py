@@ -99,7 +99,7 @@ def _toml(text: str) -> Sketch:
     told = dict(reversed(_TOML_TEXT.findall(text)))
     about = told.get("description") or told.get("title")
     named = f"{told['name']}: {about}" if about and "name" in told else about
-    lead = [finish(clip(named, 30))] if named else []
+    lead = [f"{clip(named, 30).rstrip('.')}."] if named else []
     tables = _TABLE.findall(text)
     lead.extend(about_file("toml", text)[:1])
     return Sketch(

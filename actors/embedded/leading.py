@@ -130,6 +130,8 @@ def opening(raw: str) -> tuple[str, ...]:
         sentences.extend(finish(clip(piece, 40)) for piece in split(text)[:4] if not _IDLE.match(piece))
         if sentences and (len(sentences[0].split()) > _TITLE_WORDS or len(sentences) > 1):
             break
+    if len(sentences) > 1 and " " not in sentences[0]:
+        del sentences[0]  # the module's own name as a title
     return tuple(sentence for sentence in sentences if len(sentence) > 2)[:3]
 
 

@@ -57,7 +57,7 @@ _TABLES = {
         Variables=r'^variable[ \t]+"([\w-]+)"',
         Modules=r'^module[ \t]+"([\w-]+)"',
     ),
-    "css": _table(Selectors=r"^[ \t]*([.#]?[A-Za-z][\w-]*)[^{};\n]*\{"),
+    "css": _table(Selectors=r"^[ \t]*([.#]?[A-Za-z][\w-]*)[^{};\n]{0,200}\{"),
     "assembly": _table(Symbols=r"^[ \t]*\.?(?:globl|global)[ \t]+(\w+)"),
     "starlark": _table(Functions=r"^def[ \t]+(\w+)", Targets=r'^[ \t]+name[ \t]*=[ \t]*"([\w.-]+)"'),
     "powershell": _table(Functions=r"(?i)^function[ \t]+([\w-]+)"),
@@ -96,6 +96,7 @@ _OTHERS = frozenset(
     }
 )
 _MOST = 400
+_LINE = 300  # no definition's name stands further right, and the patterns are quadratic in a line
 
 
 def knows(language: str) -> bool:
@@ -106,6 +107,7 @@ def knows(language: str) -> bool:
 def outline(language: str, text: str) -> Outline:
     """What the lines of the text define, heading by heading."""
     entities: dict[tuple[str, str], Entity] = {}
+    text = "\n".join(line[:_LINE] for line in text.split("\n"))
     for heading, pattern in _TABLES.get(language, _GENERIC):
         for number, found in enumerate(pattern.finditer(text)):
             if number > _MOST:

@@ -79,9 +79,11 @@ def _contains(children: Sequence[Child]) -> str:
     """A sentence made of the children's own, where none of them speaks for the folder."""
     told: list[str] = []
     seen: set[str] = set()
-    telling = [child for child in children if child.tells or child.sentence.startswith("Defines")]
-    if len(telling) == 1 and telling[0].tells and len(children) < 4:
+    telling = [child for child in children if child.tells]
+    if len(telling) == 1 and len(children) < 4:
         return telling[0].sentence
+    if len(telling) < 2:
+        telling += [child for child in children if child.sentence.startswith("Defines")]
     for child in telling:
         note = _short(child.sentence)
         words = set(terms(note))
@@ -96,8 +98,8 @@ def _contains(children: Sequence[Child]) -> str:
 def _short(sentence: str) -> str:
     """A child's sentence as a remark in brackets; of made-up ones the first names."""
     if sentence.startswith("Defines"):
-        names = re.findall(r"`([^`(]+)", sentence)[:2]
-        return f"defines {', '.join(names)}, …"
+        names = [name.partition("(")[0] for name in re.findall(r"`([^`]+)`", sentence)]
+        return f"defines {' and '.join(names[:2])}"
     inner = _INNER.match(sentence)
     return clip((inner[1] if inner else sentence).rstrip(".…"), 10).replace("`", "")
 

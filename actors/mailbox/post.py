@@ -36,8 +36,8 @@ FIND_S: Final = 20.0
 class Post:
     """Coalesces what is said to a peer within one turn of the loop, and all that is said while a batch is on its way.
 
-    Each peer has at most one batch in flight, so batches grow by themselves when a peer is slow. Nothing is lost silently:
-    an ask whose peer dies is answered with `ActorDied`; a tell whose peer dies is reported to `on_down`.
+    Each peer has at most one batch in flight, so batches grow by themselves when a peer is slow. Nothing is lost
+    silently: an ask whose peer dies is answered with `ActorDied`; a tell whose peer dies is reported to `on_down`.
 
     Args:
         name: this actor's name; replies to it come by that name.

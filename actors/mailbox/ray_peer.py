@@ -12,8 +12,8 @@ from .post import Peer, Resolve
 T = TypeVar("T")
 
 _THREAD: Final = ThreadPoolExecutor(1, thread_name_prefix="ray-control")
-"""One thread a process for blocking calls into Ray: several at once have been seen to wait for each other for ever while
-an actor was starting (Ray 2.60)."""
+"""One thread a process for blocking calls into Ray: several at once have been seen to wait for each other for ever
+while an actor was starting (Ray 2.60)."""
 
 
 async def in_ray_thread(function: Callable[..., T], *arguments: Any) -> T:

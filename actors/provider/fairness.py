@@ -21,22 +21,24 @@ class Waiting:
 class FairQueue:
     """Start-time fair queueing of calls between holders, interactive ones first.
 
-    Each holder has a virtual time that advances by calls / weight; the smallest goes next. A holder that was idle starts
-    at the smallest time of those that wait, so idling earns no credit.
+    Each holder has a virtual time that advances by calls / weight; the smallest goes next. A holder that was idle
+    starts at the virtual time of the call that was dealt last, so idling earns no credit; one that was served and
+    asks again keeps its own, which is later by what it got.
     Source: Goyal, Vin, Cheng, *Start-time Fair Queuing*, SIGCOMM 1996.
     """
 
     def __init__(self) -> None:
         self._virtual: dict[str, float] = {}
+        #: Virtual time of the call that was dealt last, for batch and interactive holders.
+        self._clock = {False: 0.0, True: 0.0}
         #: At most one open ask per holder.
         self.waiting: dict[str, Waiting] = {}
 
     def put(self, entry: Waiting) -> None:
         """Opens a holder's ask, or replaces the one it had; it keeps its place."""
         if entry.holder not in self.waiting:
-            floor = min((self._virtual.get(name, 0.0) for name in self.waiting), default=None)
-            if floor is not None:
-                self._virtual[entry.holder] = max(self._virtual.get(entry.holder, 0.0), floor)
+            start = max(self._virtual.get(entry.holder, 0.0), self._clock[entry.ask.interactive])
+            self._virtual[entry.holder] = start
         self.waiting[entry.holder] = entry
 
     def drop(self, holder: str) -> None:
@@ -44,6 +46,7 @@ class FairQueue:
         self.waiting.pop(holder, None)
         if not self.waiting:
             self._virtual.clear()
+            self._clock = {False: 0.0, True: 0.0}
 
     def forget(self, holder: str) -> None:
         """The holder is dead."""
@@ -77,6 +80,7 @@ class FairQueue:
         while heap and left.calls > 0 and not left.stuck:
             virtual, place = heapq.heappop(heap)
             entry = group[place]
+            self._clock[entry.ask.interactive] = virtual
             given = left.give(entry, quantum)
             virtual += given / max(entry.ask.weight, 1e-6)
             self._virtual[entry.holder] = virtual

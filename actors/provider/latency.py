@@ -13,8 +13,8 @@ _LOG_GAMMA: Final = math.log(_GAMMA)
 class LatencySketch:
     """Counts latencies in logarithmic buckets and forgets the old by halving.
 
-    Source: Masson, Rim, Lee, *DDSketch*, VLDB 2019 (the bucketing); decay by halving every `halve_after` samples, so that
-    quantiles follow a provider whose speed changes.
+    Source: Masson, Rim, Lee, *DDSketch*, VLDB 2019 (the bucketing); decay by halving every `halve_after` samples, so
+    that quantiles follow a provider whose speed changes.
     """
 
     __slots__ = ("_counts", "_halve_after", "_since", "_total", "samples")

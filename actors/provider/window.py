@@ -12,8 +12,8 @@ memory flat at any request rate."""
 class SlidingWindow:
     """Counts amounts until the time each one stops to matter.
 
-    An amount that was used at `t` counts in every window of length `window_s` that holds `t`; the caller says until when
-    it may count, which is never earlier than `t + window_s`. All times are monotonic seconds.
+    An amount that was used at `t` counts in every window of length `window_s` that holds `t`; the caller says until
+    when it may count, which is never earlier than `t + window_s`. All times are monotonic seconds.
     """
 
     __slots__ = ("_amounts", "_due", "_quantum", "used")

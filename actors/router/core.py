@@ -32,9 +32,10 @@ class Router:
     def candidates(
         self, route: str, health: Mapping[str, Health], *, now: float, tokens: int = 0
     ) -> tuple[Candidate, ...]:
-        """All candidates that could answer, best first: free ones in the configured order, then the blocked by when
-        they are free, then those that are down (tried last, since somebody may have mended the key).
+        """All candidates that could answer, best first.
 
+        Free ones come in the configured order, then the blocked by when they are free, then those that are down (last,
+        since somebody may have mended the key).
         A candidate whose window is smaller than `tokens` is left out, unless none is larger.
 
         Raises:

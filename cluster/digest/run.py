@@ -1,10 +1,10 @@
 """Runs `understudy digest` from its options to its exit code."""
 
 import dataclasses
-import os
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ from rich.console import Console
 from ... import __version__
 from ...protocols.config import Config
 from ...protocols.digest import DigestPlan
-from ...protocols.errors import SourceError, UnderstudyError, UsageError
+from ...protocols.errors import UnderstudyError, UsageError
 from ...protocols.report import Report
-from ...supervisors.digest.plan import Estimate, Planner, estimate
+from ...supervisors.digest.plan import Estimate, Found, Planner, estimate
 from ..config_file import load
 from ..report.build import Facts, build
 from ..report.write import write
@@ -35,7 +35,7 @@ OK, ERROR, USAGE, PARTIAL, CANCELLED = 0, 1, 2, 3, 130
 class Options:
     """What the command line asks for."""
 
-    path: Path
+    path: str
     question: str = ""
     plan: bool = False
     json: bool = False
@@ -101,12 +101,13 @@ class _Digest:
         config = load(options.config)
         models = choose(config, options.map_model, options.reduce_model)
         _check(options)
+        found = walk(options.path, config.digest)  # says at once what is wrong with the path
         opening = None if options.plan else _Opening(self._settings())
         with show.Progress(self._console, quiet=options.json) as progress:
             if opening is not None and not models.embedded:
                 for warning in reach(models):
                     self._console.print(f"warning: {warning}", style="yellow", markup=False, highlight=False)
-            planner = self._plan(progress, config)
+            planner = self._plan(progress, config, found)
             plan = planner.finish()
             guess = estimate(plan, config.digest)
             prices = book(models)
@@ -123,12 +124,12 @@ class _Digest:
 
     # Planning ---------------------------------------------------------------------------------------------------------
 
-    def _plan(self, progress: show.Progress, config: Config) -> Planner:
+    def _plan(self, progress: show.Progress, config: Config, found: Iterator[Found]) -> Planner:
         progress.stage(f"reading {self._options.path}")
-        planner = Planner(str(self._options.path), config.digest)
+        planner = Planner(self._options.path, config.digest)
         progress.planning(planner.totals)
-        for found in walk(self._options.path, config.digest):
-            planner.add(found)
+        for one in found:
+            planner.add(one)
         return planner
 
     def _print_plan(self, planner: Planner, guess: Estimate, cast: Forecast) -> int:
@@ -236,7 +237,7 @@ class _Digest:
 
             notice = NOTICE
         facts = Facts(
-            title=self._options.path.resolve().name or "/",
+            title=Path(self._options.path).resolve().name or "/",
             started=self._started,
             seconds=round(time.monotonic() - self._began, 2),
             question=self._options.question or None,
@@ -249,9 +250,6 @@ class _Digest:
 
 def _check(options: Options) -> None:
     """What can be seen to be wrong before Ray is started."""
-    path = options.path
-    if not os.path.lexists(path) and "://" not in str(path) and "@" not in str(path):
-        raise SourceError(f"{path}: there is no such file or folder")
     if options.out.exists() and not options.out.is_dir():
         raise UsageError(f"--out {options.out}: it is a file; give a folder")
 

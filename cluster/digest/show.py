@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -54,7 +55,7 @@ class Progress:
         self._began = self._mapping = time.monotonic()
         self._live: Live | None = None
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> Self:
         if self._console.is_terminal and not self._quiet:
             self._live = Live(
                 get_renderable=self._draw, console=self._console, refresh_per_second=8, transient=True
@@ -87,7 +88,8 @@ class Progress:
     # Drawing ----------------------------------------------------------------------------------------------------------
 
     def _draw(self) -> Group:
-        head = Text.assemble(("understudy ", "bold"), (self._stage, "dim"), f"  {duration(time.monotonic() - self._began)}")
+        gone = duration(time.monotonic() - self._began)
+        head = Text.assemble(("understudy ", "bold"), (self._stage, "dim"), f"  {gone}")
         if self._page is None:
             found = self._planned
             line = f"{found.files:,} files  {found.chunks:,} chunks  {found.tokens:,} tokens" if found else ""
@@ -96,8 +98,8 @@ class Progress:
 
     def _bars(self, page: Page) -> Table:
         table = Table.grid(padding=(0, 1))
-        table.add_row("map   ", ProgressBar(page.total or 1, page.done, width=40), f"{page.done:,}/{page.total:,}")
-        table.add_row("reduce", ProgressBar(self._nodes or 1, page.nodes_done, width=40), f"{page.nodes_done:,}/{self._nodes:,}")
+        for name, done, total in (("map", page.done, page.total), ("reduce", page.nodes_done, self._nodes)):
+            table.add_row(f"{name:<6}", ProgressBar(total or 1, done, width=40), f"{done:,}/{total:,}")
         return table
 
     def _facts(self, page: Page) -> Text:
@@ -128,10 +130,11 @@ def plan_table(estimate: Estimate, cast: Forecast, totals: Totals) -> Table:
     table = Table(title=f"{totals.files:,} files, {totals.tokens:,} tokens", title_justify="left")
     for name in ("phase", "calls", "tokens in", "tokens out", "dollars"):
         table.add_column(name, justify="left" if name == "phase" else "right")
+    guess = estimate
     rows = [
-        ("map", estimate.map_calls, estimate.map_input_tokens, estimate.map_output_tokens, cast.map_cost),
-        ("reduce", estimate.reduce_calls, estimate.reduce_input_tokens, estimate.reduce_output_tokens, cast.reduce_cost),
-        ("both", estimate.calls, estimate.input_tokens, estimate.output_tokens, cast.cost),
+        ("map", guess.map_calls, guess.map_input_tokens, guess.map_output_tokens, cast.map_cost),
+        ("reduce", guess.reduce_calls, guess.reduce_input_tokens, guess.reduce_output_tokens, cast.reduce_cost),
+        ("both", guess.calls, guess.input_tokens, guess.output_tokens, cast.cost),
     ]
     for name, calls, tokens_in, tokens_out, cost in rows:
         table.add_row(name, f"{calls:,}", f"{tokens_in:,}", f"{tokens_out:,}", money(cost))
@@ -149,8 +152,8 @@ def result(console: Console, report: Report, paths: list[Path], shorten: Callabl
     if report.notice:
         console.print(report.notice, style="yellow", highlight=False)
     console.print(
-        f"{count.text_files:,} files: {count.summarised:,} summarised, {count.packed:,} packed, {count.failed:,} failed; "
-        f"{count.skipped:,} skipped",
+        f"{count.text_files:,} files: {count.summarised:,} summarised, {count.packed:,} packed, "
+        f"{count.failed:,} failed; {count.skipped:,} skipped",
         highlight=False,
     )
     cost = "?" if bill.cost is None else f"${bill.cost}"

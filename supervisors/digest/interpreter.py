@@ -1,4 +1,7 @@
-"""What a digest means to Mappers and Reducers: a pack is mapped to a summary of each of its chunks, a node merges its children."""
+"""What a digest means to Mappers and Reducers.
+
+A pack is mapped to a summary of each of its chunks; a node of the tree merges its children.
+"""
 
 from collections.abc import Mapping, Sequence
 

@@ -28,13 +28,13 @@ _MAP_QUESTION: Final = (
     "If nothing in them answers it, write exactly: No passage answers this."
 )
 _REDUCE: Final = (
-    "Below are summaries of the parts of {what}. Merge them into one summary of it: first one or two sentences that say "
-    "what it is for as a whole, then a short list of its most important parts, each with what it does. "
+    "Below are summaries of the parts of {what}. Merge them into one summary of it: first one or two sentences that "
+    "say what it is for as a whole, then a short list of its most important parts, each with what it does. "
     "Do not repeat; drop what matters little.\n\nSummarise: {path}"
 )
 _REDUCE_QUESTION: Final = (
-    "Below is what was found in the parts of {what}. Merge it into one answer to the question: first the answer in a few "
-    "sentences, then the passages that support it, each as one line `[relevance 0-1] path:line: passage`, best first, "
+    "Below is what was found in the parts of {what}. Merge it into one answer to the question: first the answer in a "
+    "few sentences, then the passages that support it, each as one line `[relevance 0-1] path:line: passage`, best first, "
     "without duplicates. If none answers it, write exactly: No passage answers this.\n\nSummarise: {path}"
 )
 
