@@ -159,7 +159,7 @@ class DigestSettings(_Strict):
     map_budget: int = Field(default=4000, ge=256, description="tokens of source a map call reads")
     reduce_budget: int = Field(default=12_000, ge=1024, description="tokens of summaries a reduce call reads")
     max_file_bytes: int = Field(default=2_000_000, gt=0, description="larger files are skipped, bytes")
-    map_answer: int = Field(default=600, ge=32, description="most tokens of a map answer")
+    map_answer: int = Field(default=600, ge=32, description="most tokens of a map answer, or 100 a file if that is more")
     reduce_answer: int = Field(default=900, ge=32, description="most tokens of a reduce answer")
 
 

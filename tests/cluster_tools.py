@@ -99,7 +99,7 @@ def configuration(folder: Path, simulator: SimulatorProcess, **limits: float) ->
     return path
 
 
-def repository(folder: Path, *, files: int, words: int = 3000) -> Path:
+def repository(folder: Path, *, files: int, words: int = 1200) -> Path:
     """A folder with `files` text files, each large enough for a map call of its own."""
     for number in range(files):
         path = folder / f"part{number % 5}" / f"file{number:03}.txt"

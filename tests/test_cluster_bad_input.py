@@ -36,7 +36,7 @@ def _config(tmp_path: Path, text: str) -> str:
 
 def test_no_such_path(cluster: Cluster) -> None:
     """A path that is not there."""
-    _refused(cluster, "/no/such/folder", says="/no/such/folder: there is no such file or folder")
+    _refused(cluster, "/no/such/folder", says="/no/such/folder: no such path")
 
 
 def test_empty_folder(cluster: Cluster, tmp_path: Path) -> None:

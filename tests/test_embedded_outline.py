@@ -197,3 +197,11 @@ def test_lines_stand_in_where_there_is_no_grammar() -> None:
 def test_languages_are_told_by_name_then_first_line(name: str, text: str, language: str) -> None:
     """Extension, well-known names, then the `#!` line."""
     assert detect(name, text) == language
+
+
+def test_feeding_by_blocks_changes_nothing() -> None:
+    """A text longer than many blocks, with names across their edges, gives the tree that the whole text gives."""
+    text = "".join(f"def name_{number}_é(a, b):\n    return a  # {'x' * (number % 97)}\n\n\n" for number in range(900))
+    found = outline("python", text)
+    assert found is not None
+    assert [entity.name for entity in found.entities] == [f"name_{number}_é" for number in range(900)]

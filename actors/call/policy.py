@@ -106,8 +106,10 @@ class CallPolicy:
             self._sticky = candidate
             pause = self._backoff(candidate, kind) if row.backoff else 0.0
             self._ready[candidate] = now + max(pause, retry_after or 0.0)
-        else:
+        elif row.next_candidate:
             self._excluded[candidate] = True
+        else:  # the request itself is at fault: it would fail everywhere
+            self._excluded = [True] * len(self._excluded)
 
     def _backoff(self, candidate: int, kind: FailureKind) -> float:
         exponent = min(self._failures[candidate, kind] - 1, 16)

@@ -200,6 +200,7 @@ class HttpChannel:
     async def close(self) -> None:
         """Closes the sockets and says what is left to say."""
         self._fail_waiting(Blocked(self.account, 0.0, "closed"))
+        self.lease.close()
         if self._timer is not None:
             self._timer.cancel()
         with contextlib.suppress(UnderstudyError):

@@ -190,6 +190,11 @@ class Lease:
         """The Provider died: the open ask will not be answered. Permits stay good until they end."""
         self._open = 0
 
+    def close(self) -> None:
+        """The holder ends: the next ask gives everything back and settles all that has ended, whenever that was."""
+        self._return_permits()
+        self._urgent = True
+
     def _new_epoch(self, epoch: int) -> None:
         if epoch != self.epoch:
             self.requests = self.tokens = 0
@@ -221,7 +226,7 @@ class Lease:
         return self._build(sizes, ahead, now=now)
 
     def _wanted(self, waiting: Iterable[int], count: int, *, now: float) -> tuple[tuple[int, ...], int]:
-        if self._open and now - self._opened_at >= ASK_AGAIN_S:
+        if self._open and now >= self._opened_at + ASK_AGAIN_S:
             self._open = 0
         grown = count >= 2 * self._asked_for and self._asked_for < ASK_MOST
         if now < self.blocked_until or (self._open and not grown):
@@ -245,9 +250,9 @@ class Lease:
     def _must_say(self, *, now: float) -> bool:
         if self._urgent or len(self._spent) >= SETTLE_COUNT:
             return True
-        if self._spent and now - self._oldest >= SETTLE_S:
+        if self._spent and now >= self._oldest + SETTLE_S:
             return True
-        if self._open and self._surplus() and now - self._freed_at >= SLOT_S:
+        if self._open and self._surplus() and now >= self._freed_at + SLOT_S:
             return True
         # Permits that nobody here needs go back with the next settlement, or when they are all that is left.
         return not self._spent and bool(self._back_requests or self._back_tokens)

@@ -15,6 +15,7 @@ from tree_sitter import Language, Parser, Point, Tree
 # Text past this is not parsed: an outline has no room for what stands there.
 MAX_PARSED_BYTES = 400_000
 _LARGE = 8_192
+_BLOCK = 4_096
 
 _GRAMMARS = {
     "python": ("tree_sitter_python", "language"),
@@ -158,10 +159,11 @@ def proper(language: str) -> str:
 
 
 class _Parsers(threading.local):
-    """The parsers of one thread, by language."""
+    """The parsers of one thread, by language, and the block they are fed with."""
 
     def __init__(self) -> None:
         self.known: dict[str, Parser] = {}
+        self.block = bytearray(_BLOCK)
 
     def get(self, language: str) -> Parser:
         if language not in self.known:
@@ -183,18 +185,24 @@ class _Bounds:
     bytes, 8 errors or less for a kilobyte, and reads a block of a file larger than 20 kB 4 times or less.
     """
 
-    BLOCK = 4096
-
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, block: bytearray) -> None:
         self.data = data
-        self.reads = 200 + 12 * (len(data) // self.BLOCK)
+        self.block = block
+        self.reads = 200 + 12 * (len(data) // _BLOCK)
         self.reports = 200 + len(data) // 35
         self.errors = 300 + len(data) // 300
 
-    def read(self, offset: int, _point: Point) -> bytes:
-        """The block at `offset`; the end of the text once all reads are used up."""
+    def read(self, offset: int, _point: Point) -> bytes | bytearray:
+        """The block at `offset`, filled up with line ends; the end of the text once all reads are used up.
+
+        The binding never releases what a read callback returns (tree-sitter 0.26.1: all text ever parsed stayed in
+        memory), so it is given the same block each time. The parser looks at one block only, the one read last.
+        """
         self.reads -= 1
-        return self.data[offset : offset + self.BLOCK] if self.reads > 0 else b""
+        if self.reads < 0 or offset >= len(self.data):
+            return b""
+        self.block[:] = self.data[offset : offset + _BLOCK].ljust(_BLOCK, b"\n")
+        return self.block
 
     def stop(self, _offset: int, error: bool) -> bool:
         """True when the parser has to give up; it asks about every hundredth step."""
@@ -220,7 +228,7 @@ def parse(language: str, data: bytes) -> Tree | None:
     if language not in _GRAMMARS:
         return None
     parser = _parsers.get(language)
-    bounds = _Bounds(_worth_parsing(data))
+    bounds = _Bounds(_worth_parsing(data), _parsers.block)
     try:
         return parser.parse(bounds.read, progress_callback=bounds.stop)
     except ValueError:  # how the binding says that the callback stopped it

@@ -11,7 +11,7 @@ import structlog
 
 from ...protocols.envelope import Envelope, ids, pack, unpack
 from ...protocols.errors import ActorDied, ActorError, MailboxFull, UnderstudyError
-from ...protocols.messages import Failure, Message, Payload
+from ...protocols.messages import Down, Failure, Message, Payload
 from .outbox import Outbox
 
 log = structlog.get_logger(__name__)
@@ -167,6 +167,8 @@ class Post:
                 self._handle(envelope)
 
     def _handle(self, envelope: Envelope) -> None:
+        if isinstance(envelope.payload, Down):
+            self.renew(envelope.payload.name)
         handler = self._handlers.get(type(envelope.payload))
         if handler is None:
             log.warning("no_handler", actor=self.name, kind=envelope.kind, sender=envelope.sender)

@@ -65,5 +65,5 @@ class Provider(ActorShell):
             self._timer = asyncio.get_running_loop().call_later(max(at - time.monotonic(), 0.001), self._wake)
 
     def on_peer_down(self, name: str) -> None:
-        """A holder can't be reached: what it holds is presumed spent when its lease ends."""
-        self._core.queue.drop(name)
+        """A holder can't be reached: it is dead, also if nobody has said so yet."""
+        self._say(self._core.holder_down(name, now=time.monotonic()))

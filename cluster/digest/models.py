@@ -14,6 +14,7 @@ from ...protocols.errors import ConfigError, UsageError
 from ...protocols.references import missing, resolve
 from ...protocols.suggest import did_you_mean
 from ...supervisors.digest.plan import Estimate
+from ...supervisors.digest.prompts import ANSWER_A_FILE
 
 _CALL_S = 2.0
 """Seconds a call is guessed to take, for a plan's time where nothing was measured."""
@@ -115,7 +116,7 @@ def dearest_item(models: Models, plan: DigestPlan, prices: PriceBook) -> int:
     """The most one map call may cost at any candidate, in picodollars; 0 where no price is known."""
     most = max(pack.tokens for pack in plan.packs) + 250
     rates = [rate for rate in map(prices.rate, models.config.models[models.map]) if rate is not None]
-    answer = models.config.digest.map_answer
+    answer = max(models.config.digest.map_answer, max(len(pack.chunks) for pack in plan.packs) * ANSWER_A_FILE)
     return max((math.ceil(most * 1.25) * rate.input + answer * rate.output for rate in rates), default=0)
 
 

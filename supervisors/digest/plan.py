@@ -10,6 +10,7 @@ from ...protocols.digest import Chunk, DigestPlan, Node, Pack, Skipped, SourceFi
 from ...protocols.errors import SourceError
 from .collapse import groups
 from .pack import header, pack
+from .prompts import ANSWER_A_FILE
 from .split import split
 from .tree import build
 
@@ -162,7 +163,8 @@ def _is_root(node: Node, plan: DigestPlan) -> bool:
 
 
 def _map_answer(pack: Pack, settings: DigestSettings) -> int:
-    return min(settings.map_answer, 80 * len(pack.chunks) + pack.tokens // 8)
+    most = max(settings.map_answer, ANSWER_A_FILE * len(pack.chunks))
+    return min(most, 80 * len(pack.chunks) + pack.tokens // 8)
 
 
 class _Reduces:

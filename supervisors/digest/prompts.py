@@ -6,6 +6,9 @@ from typing import Final
 from ...protocols.chat import ChatRequest, Document, Message, Part, Question, Text
 from ...protocols.digest import Chunk
 
+ANSWER_A_FILE: Final = 100
+"""Tokens that a file of a pack may be answered with: a pack of forty small files needs more than one large chunk."""
+
 _SYSTEM: Final = Message(
     "system",
     (
@@ -40,7 +43,8 @@ _REDUCE_QUESTION: Final = (
 
 
 def map_request(chunks: Sequence[Chunk], *, model: str, max_tokens: int, question: str) -> ChatRequest:
-    """One call over the chunks of a pack."""
+    """One call over the chunks of a pack; the answer has room for `max_tokens`, and for `ANSWER_A_FILE` a chunk."""
+    max_tokens = max(max_tokens, ANSWER_A_FILE * len(chunks))
     documents: list[Part] = [Document(chunk.path, chunk.text, chunk.first_line) for chunk in chunks]
     return _request(_MAP_QUESTION if question else _MAP, documents, model, max_tokens, question)
 

@@ -276,7 +276,6 @@ class Supervisor(ActorShell):
     def _down(self, _: Envelope, down: Down) -> None:
         for entry in self._running():
             entry.restarts += 1
-        self.post.renew(down.name)
         self._lost(down.name)
 
     def _lost(self, name: str) -> None:

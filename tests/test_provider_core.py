@@ -1,0 +1,224 @@
+"""What a Provider says to whom: refusals, revocations, the probe, and what it learns."""
+
+import pytest
+from understudy.actors.provider.core import ProviderCore, Say
+from understudy.protocols.config import Account, BreakerSettings, Limits, Timeouts
+from understudy.protocols.messages import LeaseAsk, LeaseGrant, Outcome, Revoke, Spent
+
+SETTINGS = BreakerSettings(failures=2, open_s=10.0, open_max_s=40.0)
+
+
+def core(limits: Limits | None = None, *, fresh: bool = True) -> ProviderCore:
+    account = Account(limits=limits or Limits(rpm=100), breaker=SETTINGS, timeouts=Timeouts(total_s=20.0))
+    return ProviderCore("a", account, epoch=7, now=0.0, fresh=fresh)
+
+
+def ask(number: int, *sizes: int, spent: tuple[Spent, ...] = (), retry_after_s: float | None = None) -> LeaseAsk:
+    return LeaseAsk(number, epoch=7, sizes=sizes, slots=len(sizes), spent=spent, retry_after_s=retry_after_s)
+
+
+def spent(outcome: Outcome, *, probe: bool = False, cost: int = 0, stale: bool = False) -> Spent:
+    return Spent(0.2, 0.1, 10, 10, outcome, cost, 5, probe, stale)
+
+
+def grants(said: list[Say]) -> dict[str, LeaseGrant]:
+    return {one.to: one.payload for one in said if isinstance(one.payload, LeaseGrant)}
+
+
+def revokes(said: list[Say]) -> dict[str, float]:
+    return {one.to: one.payload.blocked_s for one in said if isinstance(one.payload, Revoke)}
+
+
+def test_a_grant_answers_its_ask() -> None:
+    """A grant names the ask it answers, the epoch, how long it is good and how long the ask was held."""
+    provider = core(Limits(rpm=3, concurrency=2))
+    [said] = provider.ask("h", ask(1, 5, 5), cause="c1", now=1.0)
+    assert (said.to, said.cause) == ("h", "c1")
+    assert said.payload == LeaseGrant(epoch=7, number=1, requests=2, tokens=10, slots=2, ttl_s=3.0)
+    assert provider.ask("i", ask(1, 5), cause="c2", now=1.5) == []
+    given_back = LeaseAsk(2, epoch=7, back_slots=1, back_requests=1, back_tokens=5)
+    [later] = provider.ask("h", given_back, cause="c3", now=2.5)
+    assert (later.to, later.cause) == ("i", "c2")
+    assert grants([later])["i"].held_s == pytest.approx(1.0)
+
+
+def test_a_repeated_ask_settles_nothing_twice() -> None:
+    """An ask with a number that was heard is not settled again."""
+    provider = core()
+    provider.ask("h", ask(1, 10, 10), cause="", now=0.0)
+    settled = ask(2, spent=(spent("ok", cost=5),))
+    for _ in range(3):
+        provider.ask("h", settled, cause="", now=1.0)
+    view = provider.snapshot(now=1.0)
+    assert (view.calls, view.cost, view.used_requests, view.leased_requests) == (1, 5, 1, 1)
+
+
+def test_retry_after_revokes_everybody() -> None:
+    """Who is told to wait makes all others wait as long; nobody is granted anything before."""
+    provider = core()
+    provider.ask("h", ask(1, 10), cause="", now=0.0)
+    provider.ask("i", ask(1, 10), cause="", now=0.0)
+    said = provider.ask("h", ask(2, spent=(spent("rate_limited"),), retry_after_s=5.0), cause="", now=1.0)
+    assert revokes(said) == {"h": 5.0, "i": 5.0}
+    assert grants(provider.ask("j", ask(1, 10), cause="", now=2.0))["j"].blocked_s == pytest.approx(4.0)
+    assert grants(provider.ask("j", ask(2, 10), cause="", now=6.0))["j"].requests == 1
+
+
+def test_the_latest_retry_after_counts() -> None:
+    """A later and shorter Retry-After replaces the longer one; one of 0 s revokes nothing."""
+    provider = core()
+    provider.ask("h", ask(1, 10), cause="", now=0.0)
+    provider.ask("h", ask(2, retry_after_s=50.0), cause="", now=1.0)
+    provider.ask("h", ask(3, retry_after_s=2.0), cause="", now=2.0)
+    assert provider.blocked_s(now=3.0) == pytest.approx(1.0)
+    assert provider.ask("h", ask(4, retry_after_s=0.0), cause="", now=3.0) == []
+    assert provider.blocked_s(now=3.0) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("outcome", "counts"),
+    [
+        ("ok", 0),
+        ("rate_limited", 0),
+        ("timeout", 1),
+        ("server", 1),
+        ("connection", 1),
+        ("invalid_reply", 1),
+        ("context_too_long", 0),
+        ("filtered", 0),
+        ("not_found", 0),
+        ("bad_request", 0),
+        ("cancelled", 0),
+    ],
+)
+def test_what_counts_for_the_breaker(outcome: Outcome, counts: int) -> None:
+    """Two failures in a row open it; refusals and cancelled calls do not, and the holders are told."""
+    provider = core()
+    provider.ask("h", ask(1, 10, 10), cause="", now=0.0)
+    said = provider.ask("h", ask(2, spent=(spent(outcome), spent(outcome))), cause="", now=1.0)
+    assert provider.breaker.state == ("open" if counts else "closed")
+    assert revokes(said) == ({"h": 10.0} if counts else {})
+    assert provider.snapshot(now=1.0).failures == 2 * counts
+
+
+def test_a_rejected_key_marks_the_account_down() -> None:
+    """After a 401 nobody is granted anything, and all are told why."""
+    provider = core()
+    provider.ask("h", ask(1, 10), cause="", now=0.0)
+    said = provider.ask("h", ask(2, spent=(spent("auth"),)), cause="", now=1.0)
+    assert revokes(said) == {"h": 3600.0}
+    refused = grants(provider.ask("h", ask(3, 10), cause="", now=9999.0))["h"]
+    assert (refused.state, refused.requests, refused.blocked_s) == ("down", 0, 3600.0)
+
+
+def half_open() -> ProviderCore:
+    provider = core()
+    provider.ask("h", ask(1, 10, 10), cause="", now=0.0)
+    provider.ask("h", ask(2, spent=(spent("server"), spent("server"))), cause="", now=1.0)
+    assert grants(provider.ask("h", ask(3, 10), cause="", now=5.0))["h"].blocked_s == pytest.approx(6.0)
+    probing = grants(provider.ask("h", ask(4, 10, 10), cause="", now=11.0))["h"]
+    assert (probing.probe, probing.requests, probing.state) == (True, 1, "half_open")
+    return provider
+
+
+def test_one_probe_while_half_open() -> None:
+    """One permit goes out, as a probe; all others are refused for a second at a time."""
+    provider = half_open()
+    refused = grants(provider.ask("i", ask(1, 10), cause="", now=11.5))["i"]
+    assert (refused.requests, refused.blocked_s) == (0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state"),
+    [
+        ("ok", "closed"),
+        ("server", "open"),
+        ("cancelled", "half_open"),
+        ("rate_limited", "half_open"),
+        ("bad_request", "closed"),
+    ],
+)
+def test_the_probe_decides(outcome: Outcome, state: str) -> None:
+    """A good answer closes, a failure opens again, and a probe that showed nothing makes place for another."""
+    provider = half_open()
+    provider.ask("h", ask(5, spent=(spent(outcome, probe=True),)), cause="", now=12.0)
+    assert provider.breaker.state == state
+    granted = grants(provider.ask("i", ask(1, 10), cause="", now=12.0))["i"]
+    assert granted.requests == (0 if state == "open" else 1)
+    assert granted.probe is (state == "half_open")
+
+
+def test_a_dead_prober_makes_place() -> None:
+    """When the holder of the probe dies another one probes."""
+    provider = half_open()
+    provider.holder_down("h", now=12.0)
+    assert grants(provider.ask("i", ask(1, 10), cause="", now=12.1))["i"].probe
+
+
+def test_a_probe_may_take_as_long_as_a_call_and_its_lease() -> None:
+    """The second probe is sent only when the first can't be out any more."""
+    provider = half_open()
+    assert grants(provider.ask("i", ask(1, 10), cause="", now=11.0 + 3.0 + 20.0))["i"].requests == 0
+    assert grants(provider.ask("i", ask(2, 10), cause="", now=11.0 + 3.0 + 20.0 + 1.0))["i"].probe
+
+
+def test_permits_of_another_epoch_are_not_settled_but_learned_from() -> None:
+    """What was spent under a predecessor counts for the bill and the breaker, not against this one's leases."""
+    provider = core()
+    provider.ask("h", ask(1, 10, 10), cause="", now=0.0)
+    provider.ask("h", ask(2, spent=(spent("ok", cost=3, stale=True),)), cause="", now=1.0)
+    provider.ask("h", LeaseAsk(3, epoch=6, spent=(spent("ok", cost=4),), back_requests=2), cause="", now=1.0)
+    view = provider.snapshot(now=1.0)
+    assert (view.calls, view.cost, view.leased_requests, view.used_requests) == (2, 7, 2, 0)
+
+
+def test_slots_of_a_predecessor_are_not_counted_on() -> None:
+    """A holder that thinks it has slots from an earlier epoch is given new ones."""
+    provider = core(Limits(concurrency=3))
+    [said] = provider.ask("h", LeaseAsk(1, epoch=6, sizes=(1, 1), slots=0), cause="", now=0.0)
+    assert grants([said])["h"].slots == 2
+
+
+def test_a_restarted_provider_grants_nothing_for_a_window() -> None:
+    """The whole quota counts as used until nothing that was spent before can matter."""
+    provider = core(Limits(rpm=100, tpm=1000), fresh=False)
+    assert provider.ask("h", ask(1, 1), cause="", now=0.1) == []
+    at = provider.next_wake()
+    assert at == pytest.approx(60.0 + 3.0 + 1.5, abs=0.1)
+    assert grants(provider.serve(now=at + 0.001))["h"].requests == 1
+
+
+def test_an_impossible_call_is_refused_at_once() -> None:
+    """A call larger than the whole quota is told the quota."""
+    provider = core(Limits(tpm=100))
+    assert grants(provider.ask("h", ask(1, 101, 1), cause="", now=0.0))["h"].too_large == 100
+
+
+def test_permits_are_given_ahead_only_while_there_is_plenty() -> None:
+    """Calls to come get permits while more than half of the quota is free, and never before calls that wait."""
+    provider = core(Limits(rpm=100))
+    granted = grants(
+        provider.ask("h", LeaseAsk(1, epoch=7, sizes=(5,), slots=1, ahead=10, ahead_size=5), cause="", now=0.0)
+    )
+    assert (granted["h"].requests, granted["h"].slots) == (11, -1)
+    provider.ask("i", ask(1, *(1,) * 60), cause="", now=0.0)
+    granted = grants(provider.ask("h", LeaseAsk(2, epoch=7, ahead=10, ahead_size=5), cause="", now=0.0))
+    assert (granted["h"].requests, granted["h"].slots) == (0, -1), "an ask is answered also by nothing"
+
+
+def test_the_snapshot_shows_what_is_known() -> None:
+    """Limits, what is used and leased, latencies and spend are told for people."""
+    provider = core(Limits(rpm=100, tpm=1000))
+    provider.ask("h", ask(1, 10, 10, 10), cause="", now=0.0)
+    provider.ask("h", ask(2, spent=(spent("ok", cost=9),)), cause="", now=1.0)
+    view = provider.snapshot(now=1.0)
+    assert (view.account, view.state, view.limit_requests, view.limit_tokens, view.limit_slots) == (
+        "a",
+        "closed",
+        100,
+        1000,
+        -1,
+    )
+    assert (view.used_requests, view.used_tokens, view.leased_requests, view.leased_tokens) == (1, 10, 2, 20)
+    assert (view.holders, view.waiting, view.messages, view.blocked_s) == (1, 0, 2, 0.0)
+    assert view.p50_s == pytest.approx(0.1, rel=0.03)
