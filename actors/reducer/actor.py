@@ -43,19 +43,23 @@ class Reducer(ActorShell):
         self.post.on(Absorb, self._absorb)
         self.post.on(CancelJob, self._cancel)
 
-    async def _open(self, envelope: Envelope, message: ReduceOpen) -> None:
+    def _open(self, envelope: Envelope, message: ReduceOpen) -> None:
+        # At once, not in the task: answers may stand in the same batch, right behind.
         self._early.setdefault(message.job, [])
+        self.post.spawn(self._open_tree(envelope.sender, message.job))
+
+    async def _open_tree(self, home: str, job: str) -> None:
         try:
-            tree = await self._load(envelope.sender, message.job)
+            tree = await self._load(home, job)
         except Exception as error:  # noqa: BLE001 - whatever it is, the Supervisor has to hear of it
-            self._early.pop(message.job, None)
+            self._early.pop(job, None)
             text = f"{self.name} can't open the job: {type(error).__name__}: {error}".split("\n", 1)[0]
-            self.post.tell(envelope.sender, JobBroken(message.job, text), job=message.job)
+            self.post.tell(home, JobBroken(job, text), job=job)
             return
-        early = self._early.pop(message.job, None)
+        early = self._early.pop(job, None)
         if early is None:  # cancelled meanwhile
             return
-        self._trees[message.job] = tree
+        self._trees[job] = tree
         for absorb in early:
             self._take(tree, absorb)
 
