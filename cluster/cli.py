@@ -163,7 +163,7 @@ def simulate(
         chosen = settings_from_options(
             settings,
             seed=seed,
-            keys=key,
+            keys=None if key is None else tuple(key),
             any_model=any_model,
             rpm=rpm,
             tpm=tpm,

@@ -4,7 +4,7 @@ Source: OpenAI's API reference, *Chat Completions*; spoken by vLLM, Ollama, Azur
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 import orjson
@@ -37,14 +37,17 @@ _FINISH: Final[Mapping[str | None, Finish]] = {
 }
 
 
+_Count = Annotated[int, msgspec.Meta(le=1 << 40)]  # what is larger is no count, and no message could carry it
+
+
 class _Details(msgspec.Struct):
-    cached_tokens: int | None = 0
-    reasoning_tokens: int | None = 0
+    cached_tokens: _Count | None = 0
+    reasoning_tokens: _Count | None = 0
 
 
 class _Usage(msgspec.Struct):
-    prompt_tokens: int | None = 0
-    completion_tokens: int | None = 0
+    prompt_tokens: _Count | None = 0
+    completion_tokens: _Count | None = 0
     prompt_tokens_details: _Details | None = None
     completion_tokens_details: _Details | None = None
 
@@ -158,9 +161,9 @@ def _said(body: bytes) -> tuple[str, str]:
     try:
         error = orjson.loads(body[:65_536]).get("error")
         if isinstance(error, dict):
-            text, code = str(error.get("message", "")), str(error.get("code") or error.get("type") or "")
+            text, code = str(error.get("message") or ""), str(error.get("code") or error.get("type") or "")
         else:
-            text, code = str(error), ""
+            text, code = str(error or ""), ""
     except (orjson.JSONDecodeError, AttributeError):
         text, code = body[:300].decode("utf-8", "replace"), ""
     return " ".join(text.split())[:300] or "no message", code

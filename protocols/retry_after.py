@@ -1,5 +1,6 @@
 """How long a provider asks to wait, in every form it is said."""
 
+import datetime
 import email.utils
 import math
 from collections.abc import Mapping
@@ -47,6 +48,8 @@ def _date(text: str | None) -> float | None:
     if not text:
         return None
     try:
-        return email.utils.parsedate_to_datetime(text).timestamp()
+        at = email.utils.parsedate_to_datetime(text)
+        # RFC 5322's zone -0000 comes without one; an HTTP date is always UTC.
+        return (at if at.tzinfo is not None else at.replace(tzinfo=datetime.UTC)).timestamp()
     except (ValueError, TypeError, OverflowError):
         return None

@@ -9,6 +9,8 @@ ENOUGH: Final = 20
 MARGIN: Final = 1.02
 PROMPT: Final = 8
 """Tokens that a provider adds to any prompt, for roles and separators."""
+SHORTEST: Final = 64
+"""Nothing is learned from shorter prompts: what is added to them would be taken for a large ratio."""
 
 
 class Calibration:
@@ -27,11 +29,11 @@ class Calibration:
     def reserve(self, counted: int) -> int:
         """Tokens to reserve for a prompt of `counted` tokens."""
         factor = START if self._seen < ENOUGH else self._high * MARGIN
-        return math.ceil((counted + PROMPT) * max(factor, self._high))
+        return math.ceil(counted * max(factor, self._high)) + PROMPT
 
     def learn(self, counted: int, reported: int) -> None:
         """A reply reported `reported` tokens for a prompt we counted as `counted`."""
-        if counted <= 0 or reported <= 0:
+        if counted < SHORTEST or reported <= 0:
             return
         self._seen += 1
-        self._high = max(self._high * 0.999, reported / (counted + PROMPT))
+        self._high = max(self._high * 0.999, reported / counted)

@@ -50,29 +50,37 @@ class Mapper(ActorShell):
 
     # Slices -----------------------------------------------------------------------------------------------------------
 
-    async def _slice(self, envelope: Envelope, piece: Slice) -> None:
+    def _slice(self, envelope: Envelope, piece: Slice) -> None:
+        # At once, not in the task: the job may be cancelled by the next message of the same batch.
         self._homes[piece.job] = envelope.sender
         self._core.take(piece)
-        try:
-            work = await self._open(piece.job)
-        except Exception as error:  # noqa: BLE001 - a job that can't be opened is answered, item by item, by its cause
-            self._refuse(piece, error)
-            return
-        self._staff(work)
+        self.post.spawn(self._begin(piece, envelope.sender))
 
-    async def _open(self, job: str) -> _Work:
+    async def _begin(self, piece: Slice, home: str) -> None:
+        try:
+            work = await self._open(piece.job, home)
+        except Exception as error:  # noqa: BLE001 - a job that can't be opened is answered, item by item, by its cause
+            if piece.job in self._homes:
+                await self._refuse(piece, home, error)
+            return
+        if piece.job in self._homes:
+            self._staff(work)
+        else:  # cancelled while it was opened
+            self._work.pop(piece.job, None)
+
+    async def _open(self, job: str, home: str) -> _Work:
         known = self._work.get(job)
         if known is not None:
             return known
         task = self._opening.get(job)
         if task is None:
-            task = self._opening[job] = asyncio.get_running_loop().create_task(self._load(job))
+            task = self._opening[job] = asyncio.get_running_loop().create_task(self._load(job, home))
             task.add_done_callback(lambda _: self._opening.pop(job, None))
         return await asyncio.shield(task)
 
-    async def _load(self, job: str) -> _Work:
-        spec = decode_spec(await (await self._handle(self._homes[job])).spec.remote(job))
-        work = _Work(self._homes[job], spec, load(spec), self._board.caller(spec.config))
+    async def _load(self, job: str, home: str) -> _Work:
+        spec = decode_spec(await (await self._handle(home)).spec.remote(job))
+        work = _Work(home, spec, load(spec), self._board.caller(spec.config))
         self._work[job] = work
         return work
 
@@ -90,14 +98,10 @@ class Mapper(ActorShell):
         data: bytes = await reference
         return data
 
-    def _refuse(self, piece: Slice, error: Exception) -> None:
-        log.warning("job_not_opened", job=piece.job, cause=str(error))
-        self._core.cancel(piece.job)
-        home = self._homes[piece.job]
+    async def _refuse(self, piece: Slice, home: str, error: Exception) -> None:
         text = str(error).split("\n", 1)[0] or type(error).__name__
-        self.post.spawn(self._refuse_items(piece, home, text))
-
-    async def _refuse_items(self, piece: Slice, home: str, text: str) -> None:
+        log.warning("job_not_opened", job=piece.job, cause=text)
+        self._core.cancel(piece.job)
         block = await self._blocks.get(piece.job, piece.block)
         done = tuple(ItemDone(block.first + place, error=text) for place in range(piece.start, piece.stop))
         self.post.tell(home, Results(piece.job, done), job=piece.job)
