@@ -24,9 +24,7 @@ async def _work(session: aiohttp.ClientSession, url: str, numbers: Iterator[int]
 
 
 async def _session() -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0), headers={"Content-Type": "application/json"}
-    )
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers={"Content-Type": "application/json"})
 
 
 def main() -> None:

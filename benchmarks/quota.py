@@ -12,7 +12,16 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from benchmarks.rig import Contestant, finish, own_home, table
-from understudy.cluster.simulator import Latency, Quota, Record, Settings, SimulatorProcess, Summary, WindowCheck, summarise
+from understudy.cluster.simulator import (
+    Latency,
+    Quota,
+    Record,
+    Settings,
+    SimulatorProcess,
+    Summary,
+    WindowCheck,
+    summarise,
+)
 from understudy.cluster.simulator.judge import early_calls
 from understudy.cluster.simulator.plan import key_hash
 

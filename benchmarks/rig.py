@@ -207,9 +207,7 @@ class Cpu:
 
     def used(self) -> dict[str, float]:
         """Seconds by label since this object was made."""
-        return {
-            label: seconds - self._start.get(label, 0.0) for label, seconds in self._read().items()
-        }
+        return {label: seconds - self._start.get(label, 0.0) for label, seconds in self._read().items()}
 
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")

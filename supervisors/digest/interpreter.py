@@ -146,7 +146,8 @@ class DigestInterpreter:
                 if outcome.reply is None:
                     total.error = outcome.error
                     return _done(node, total)
-                merged.append((parts[batch[0]][0], outcome.reply.text.strip()))
+                # A partial summary bears the name of the whole: that tells a reader of the next round what it is.
+                merged.append((path, outcome.reply.text.strip()))
             if len(merged) == 1:
                 total.model = outcome.model
                 return _done(node, total, Answer((merged[0][1],), failed=failed))

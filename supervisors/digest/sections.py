@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 _HEADING: Final = re.compile(r"^#{1,4}[ \t]+(.+?)[ \t]*#*$", re.MULTILINE)
-_QUOTES: Final = "`'\"*_ "
+_QUOTES: Final = "`'\"* "  # not underscores: `__init__.py` is a name
 
 
 def sections(text: str, names: Sequence[str]) -> list[str]:
