@@ -49,7 +49,7 @@ class Echo:
         """Nothing is reduced."""
         return ()
 
-    def leaves(self, done: ItemDone) -> Sequence[ItemDone]:
+    def leaves(self, done: ItemDone) -> Sequence[ItemDone]:  # noqa: ARG002 - the protocol's
         """Nothing is reduced."""
         return ()
 

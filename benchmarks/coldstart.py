@@ -45,7 +45,9 @@ def small_folder(place: Path) -> Path:
     folder.mkdir()
     for number in range(FILES):
         lines = [
-            f'def part_{number}_{line}(value: int) -> int:\n    """Adds {line} to a value."""\n    return value + {line}\n'
+            f"def part_{number}_{line}(value: int) -> int:\n"
+            f'    """Adds {line} to a value."""\n'
+            f"    return value + {line}\n"
             for line in range(120)
         ]
         (folder / f"module_{number}.py").write_text("\n\n".join(lines), encoding="utf-8")
@@ -104,7 +106,7 @@ def measure(*, quick: bool) -> None:
     cold, warm = times.ratio("ours cold", "bare cold"), times.ratio("ours warm", "bare warm")
     figures = {label.replace(" ", "_") + "_s": round(median(one), 3) for label, one in times.seconds.items()}
     bars = {"cold <= 1.35 x bare": cold <= COLD_BAR, "warm <= 1.5 x bare": warm <= WARM_BAR}
-    print(f"\ncold {cold:.2f} ×, warm {warm:.2f} ×")
+    print(f"\ncold {cold:.2f} x, warm {warm:.2f} x")
     finish("coldstart", {**figures, "cold_ratio": round(cold, 3), "warm_ratio": round(warm, 3)}, bars)
 
 

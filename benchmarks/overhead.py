@@ -86,16 +86,16 @@ def _peer(stack: ExitStack, label: str, script: str, url: str, calls: int) -> Ru
     return Runner(label, stack.enter_context(Contestant(command, python=PEERS)), calls)
 
 
-def interleave(runners: Sequence[Runner], rounds: int, *, every: int = 1) -> None:
-    """So many rounds, all runners in each, the order turned round every time."""
+def interleave(runners: Sequence[Runner], rounds: int, *, seldom: Sequence[Runner] = ()) -> None:
+    """So many rounds in alternating order; `seldom` (the slow ones) run in every other round."""
     for number in range(rounds):
-        for runner in runners if number % 2 else reversed(runners):
-            if number % every == 0 or runner.calls >= 2000:
-                runner.round()
+        several = [*runners, *([] if number % 2 else seldom)]
+        for runner in several if number % 2 else reversed(several):
+            runner.round()
 
 
 def _report(rows: Sequence[Runner], floor: float) -> None:
-    head = ["", "calls", "failed", "CPU µs/call", "rounds", "× raw", "calls/s"]
+    head = ["", "calls", "failed", "CPU µs/call", "rounds", "x raw", "calls/s"]
     body = [
         [
             row.label,
@@ -119,61 +119,85 @@ def _processes(runner: Runner) -> dict[str, float]:
     } | {"ray's daemons (not counted)": median(runner.micros("ray_s"))}
 
 
+class Measurement:
+    """All contestants against one simulator, and what came out."""
+
+    def __init__(self, *, quick: bool) -> None:
+        self._calls, self._few, self._rounds = (1000, 200, 3) if quick else (5000, 1000, 6)
+
+    def run(self) -> None:
+        """Runs the rounds: one Mapper among all others, then two Mappers beside the floor."""
+        with SimulatorProcess(Settings(any_model=True)) as simulator, ExitStack() as stack:
+            url = simulator.url
+            self.raw = _raw(stack, url, self._calls)
+            self.lite = _peer(stack, "LiteLLM Router", "peer_litellm.py", url, self._few)
+            self.graph = _peer(stack, "LangGraph node", "peer_langgraph.py", url, self._few)
+            with ExitStack() as inner:
+                self.one = _ours(inner, url, 1, self._calls)
+                self._warm(self.raw, self.one, self.lite, self.graph)
+                interleave([self.one, self.raw], self._rounds, seldom=[self.lite, self.graph])
+            self.floor = self.raw.cpu_us
+            rounds = len(self.raw.answers)
+            with ExitStack() as inner:
+                self.two = _ours(inner, url, 2, self._calls)
+                self._warm(self.two)
+                interleave([self.two, self.raw], max(3, self._rounds // 2))
+            self.floor_two = median(self.raw.micros()[rounds:])
+            self.paid = simulator.summary()
+        self.everybody = [self.raw, self.one, self.two, self.lite, self.graph]
+        self.sent = sum(runner.sent for runner in self.everybody)
+
+    @staticmethod
+    def _warm(*runners: Runner) -> None:
+        for runner in runners:
+            runner.warm(1000 if runner.calls >= 1000 else 100)
+
+    def figures(self) -> dict[str, Any]:
+        """For the JSON line; microseconds of CPU a call."""
+        one, two, lite, graph = self.one.cpu_us, self.two.cpu_us, self.lite.cpu_us, self.graph.cpu_us
+        return {
+            "raw_us": round(self.floor, 1),
+            "ours_us": round(one, 1),
+            "ours_2_mappers_us": round(two, 1),
+            "litellm_us": round(lite, 1),
+            "langgraph_us": round(graph, 1),
+            "ratio_raw": round(one / self.floor, 2),
+            "ratio_raw_2_mappers": round(two / self.floor_two, 2),
+            "litellm_over_ours": round(lite / one, 1),
+            "langgraph_over_ours": round(graph / one, 1),
+            "ray_daemons_us": round(median(self.one.micros("ray_s")), 1),
+            "calls_per_s": {runner.label: round(runner.rate) for runner in self.everybody},
+            "processes_us": {label: round(micros, 1) for label, micros in _processes(self.one).items()},
+            "calls_sent": self.sent,
+            "calls_in_ledger": self.paid.accepted,
+            "aim_met": one / self.floor <= RATIO_AIM,
+        }
+
+    def bars(self) -> dict[str, bool]:
+        """What had to be shown."""
+        all_well = self.paid.accepted == self.sent and not any(runner.failed for runner in self.everybody)
+        return {
+            "ours <= 3.0 x raw aiohttp": self.one.cpu_us <= RATIO_BAR * self.floor,
+            "LiteLLM Router >= 12 x ours": self.lite.cpu_us >= LITELLM_BAR * self.one.cpu_us,
+            "calls in the ledger = calls sent, none failed": all_well,
+        }
+
+
 def measure(*, quick: bool) -> None:
     """Runs it all and prints the tables and the JSON line."""
     peers.make()
-    calls, few = (1000, 200) if quick else (5000, 1000)
-    rounds = 3 if quick else 6
-    with SimulatorProcess(Settings(any_model=True)) as simulator, ExitStack() as stack:
-        raw = _raw(stack, simulator.url, calls)
-        lite = _peer(stack, "LiteLLM Router", "peer_litellm.py", simulator.url, few)
-        graph = _peer(stack, "LangGraph node", "peer_langgraph.py", simulator.url, few)
-        with ExitStack() as inner:
-            one = _ours(inner, simulator.url, 1, calls)
-            for runner, warm in ((raw, 500), (one, 1000), (lite, 100), (graph, 100)):
-                runner.warm(warm)
-            interleave([one, raw, lite, graph], rounds, every=2)
-        beside = len(raw.answers)
-        with ExitStack() as inner:
-            two = _ours(inner, simulator.url, 2, calls)
-            two.warm(1000)
-            interleave([two, raw], max(3, rounds // 2))
-        paid = simulator.summary()
-    everybody = [raw, one, two, lite, graph]
-    sent = sum(runner.sent for runner in everybody)
-    floor = median(raw.micros()[:beside])
-    floor_two = median(raw.micros()[beside:])
-    _report(everybody, floor)
-    for runner in (one, two):
+    outcome = Measurement(quick=quick)
+    outcome.run()
+    _report(outcome.everybody, outcome.floor)
+    for runner in (outcome.one, outcome.two):
         rows = [[label, f"{micros:.1f}"] for label, micros in _processes(runner).items()]
         table(f"{runner.label}: where it goes", ["process", "CPU µs/call"], rows)
-    ratio, ratio_two, less = one.cpu_us / floor, two.cpu_us / floor_two, lite.cpu_us / one.cpu_us
-    print(f"\nLiteLLM {less:.1f} × ours; ledger {paid.accepted:,} calls, sent {sent:,}; aim {RATIO_AIM} × raw")
-    figures = {
-        "raw_us": round(floor, 1),
-        "ours_us": round(one.cpu_us, 1),
-        "ours_2_mappers_us": round(two.cpu_us, 1),
-        "litellm_us": round(lite.cpu_us, 1),
-        "langgraph_us": round(graph.cpu_us, 1),
-        "ratio_raw": round(ratio, 2),
-        "ratio_raw_2_mappers": round(ratio_two, 2),
-        "litellm_over_ours": round(less, 1),
-        "langgraph_over_ours": round(graph.cpu_us / one.cpu_us, 1),
-        "ray_daemons_us": round(median(one.micros("ray_s")), 1),
-        "calls_per_s": {runner.label: round(runner.rate) for runner in everybody},
-        "processes_us": {label: round(micros, 1) for label, micros in _processes(one).items()},
-        "calls_sent": sent,
-        "calls_in_ledger": paid.accepted,
-        "aim_met": ratio <= RATIO_AIM,
-    }
-    bars = {
-        "ours <= 3.0 x raw aiohttp": ratio <= RATIO_BAR,
-        "ours <= 3.0 x raw aiohttp with 2 mappers": ratio_two <= RATIO_BAR,
-        "LiteLLM Router >= 12 x ours": less >= LITELLM_BAR,
-        "calls in the ledger = calls sent, none failed": paid.accepted == sent
-        and not any(runner.failed for runner in everybody),
-    }
-    finish("overhead", figures, bars)
+    figures = outcome.figures()
+    print(
+        f"\nours {figures['ratio_raw']} x raw (aim {RATIO_AIM}), 2 mappers {figures['ratio_raw_2_mappers']} x; "
+        f"LiteLLM {figures['litellm_over_ours']} x ours"
+    )
+    finish("overhead", figures, outcome.bars())
 
 
 def main() -> None:

@@ -81,10 +81,7 @@ class Ours:
         jobs = [self._job(one) for one in words["jobs"]]
         ours, rays = Cpu(self.processes), Cpu(self.daemons())
         began = time.perf_counter()
-        if len(jobs) == 1:
-            pages = [self._run(*jobs[0])]
-        else:
-            pages = self._run_all(jobs)
+        pages = [self._run(*jobs[0])] if len(jobs) == 1 else self._run_all(jobs)
         wall_s = time.perf_counter() - began
         by_process = ours.used()
         return {

@@ -9,12 +9,12 @@ from typing import Any, TypedDict
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from langchain_core.messages import HumanMessage  # type: ignore[import-not-found,unused-ignore]  # noqa: E402
-from langchain_openai import ChatOpenAI  # type: ignore[import-not-found,unused-ignore]  # noqa: E402
-from langgraph.graph import END, START, StateGraph  # type: ignore[import-not-found,unused-ignore]  # noqa: E402
+from langchain_core.messages import HumanMessage  # type: ignore[import-not-found,unused-ignore]
+from langchain_openai import ChatOpenAI  # type: ignore[import-not-found,unused-ignore]
+from langgraph.graph import END, START, StateGraph  # type: ignore[import-not-found,unused-ignore]
 
-from benchmarks.payload import MAX_TOKENS, MODEL, prompt  # noqa: E402
-from benchmarks.peer_loop import serve  # noqa: E402
+from benchmarks.payload import MAX_TOKENS, MODEL, prompt
+from benchmarks.peer_loop import serve
 
 
 class State(TypedDict):

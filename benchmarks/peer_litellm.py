@@ -10,11 +10,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # it fetches its price list from the network otherwise
 
-import litellm  # type: ignore[import-not-found,unused-ignore]  # noqa: E402
-from litellm import Router  # type: ignore[import-not-found,unused-ignore]  # noqa: E402
+import litellm  # type: ignore[import-not-found,unused-ignore]
+from litellm import Router  # type: ignore[import-not-found,unused-ignore]
 
-from benchmarks.payload import MAX_TOKENS, MODEL, prompt  # noqa: E402
-from benchmarks.peer_loop import serve  # noqa: E402
+from benchmarks.payload import MAX_TOKENS, MODEL, prompt
+from benchmarks.peer_loop import serve
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ at once, each with its own quota: one is bound by requests, one by tokens.
 import argparse
 import json
 import math
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -93,15 +94,18 @@ class Quotas:
     def run(self, mappers: int, *, forms: Sequence[str] = ()) -> None:
         """Fills the windows with that many mappers; then, where forms are given, forces a 429 in each."""
         settings = _settings(self._window_s)
-        with SimulatorProcess(settings) as simulator, own_home() as environ:
-            with _ours(simulator.url, mappers, self._window_s, environ) as ours:
-                done = ours.ask(jobs=_jobs(self._windows, mappers))
-                self.failed += int(done["failed"])
-                records = simulator.ledger()
-                for name in KEYS:
-                    self._note(mappers, name, records, settings.quota)
-                for form in forms:
-                    self._force(form, simulator, ours, mappers)
+        with (
+            SimulatorProcess(settings) as simulator,
+            own_home() as environ,
+            _ours(simulator.url, mappers, self._window_s, environ) as ours,
+        ):
+            done = ours.ask(jobs=_jobs(self._windows, mappers))
+            self.failed += int(done["failed"])
+            records = simulator.ledger()
+            for name in KEYS:
+                self._note(mappers, name, records, settings.quota)
+            for form in forms:
+                self._force(form, simulator, ours, mappers)
 
     def _note(self, mappers: int, name: str, records: Sequence[Record], quota: Quota) -> None:
         summary, check = _judge(records, quota, name)
@@ -130,7 +134,7 @@ class Quotas:
         windows = 1.0 + (WAIT_S + 2.0) / self._window_s
         ours.say(jobs=_jobs(windows, mappers))
         while simulator.health()["requests"] < 100:
-            pass
+            time.sleep(0.01)
         simulator.control(refuse_next={"count": 1, "after_s": WAIT_S, "form": form})
         self.failed += int(ours.hear()["failed"])
         records = simulator.ledger()

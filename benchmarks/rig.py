@@ -7,14 +7,12 @@ input by one on its standard output, and ends when its input is closed.
 import contextlib
 import json
 import os
-import re
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -149,13 +147,6 @@ def stop_cluster(environ: Mapping[str, str]) -> None:
     subprocess.run([sys.executable, "-c", code], env={**os.environ, **environ}, check=False, cwd="/")
 
 
-def timed(work: Callable[[], Any]) -> float:
-    """Seconds that `work` takes."""
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
-
-
 def median(values: Sequence[float]) -> float:
     """The median; NaN of nothing."""
     return statistics.median(values) if values else float("nan")
@@ -163,7 +154,7 @@ def median(values: Sequence[float]) -> float:
 
 def spread(values: Sequence[float]) -> str:
     """Least to greatest, for a table."""
-    return f"{min(values):.3g}–{max(values):.3g}" if values else "–"
+    return f"{min(values):.3g} .. {max(values):.3g}" if values else "none"
 
 
 def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -185,11 +176,6 @@ def finish(name: str, figures: Mapping[str, Any], bars: Mapping[str, bool]) -> N
     missed = [bar for bar, met in bars.items() if not met]
     print(f"\nall {len(bars)} bars met" if not missed else f"\nmissed: {'; '.join(missed)}")
     print(json.dumps({"name": name, "figures": figures, "bars": bars}), flush=True)
-
-
-def slug(text: str) -> str:
-    """A key for the JSON line."""
-    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
 
 
 class Cpu:

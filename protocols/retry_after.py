@@ -1,6 +1,6 @@
 """How long a provider asks to wait, in every form it is said."""
 
-import datetime
+import datetime as dt
 import email.utils
 import math
 from collections.abc import Mapping
@@ -50,6 +50,6 @@ def _date(text: str | None) -> float | None:
     try:
         at = email.utils.parsedate_to_datetime(text)
         # RFC 5322's zone -0000 comes without one; an HTTP date is always UTC.
-        return (at if at.tzinfo is not None else at.replace(tzinfo=datetime.UTC)).timestamp()
+        return (at if at.tzinfo is not None else at.replace(tzinfo=dt.UTC)).timestamp()
     except (ValueError, TypeError, OverflowError):
         return None

@@ -1,7 +1,7 @@
 """Fixtures and settings for all tests.
 
-A unit test touches neither Ray nor the network: `ray.init` and `socket.connect` raise in it. A test marked `sockets` may
-use the loopback interface; a test marked `cluster` may use Ray, and the sockets Ray needs.
+A unit test touches neither Ray nor the network: `ray.init` and `socket.connect` raise in it. A test marked `sockets`
+may use the loopback interface; a test marked `cluster` may use Ray, and the sockets Ray needs.
 """
 
 import os

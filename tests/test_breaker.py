@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from understudy.actors.provider.breaker import Admit, Breaker, Refuse
 from understudy.protocols.config import BreakerSettings
 

@@ -6,6 +6,7 @@ from typing import Any, get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from understudy.actors.call.policy import CallPolicy, GiveUp, Try, Wait
 from understudy.protocols.config import Attempts
 from understudy.protocols.decisions import TABLE
@@ -17,7 +18,7 @@ budgets = st.builds(
     Attempts,
     max_attempts=st.integers(1, 12),
     per_candidate=st.integers(1, 4),
-    deadline_s=st.sampled_from([0.5, 10.0, 300.0]),
+    deadline_s=st.sampled_from([0.5, 10.0, 30.0]),
     backoff_s=st.sampled_from([0.0, 0.5]),
     backoff_max_s=st.sampled_from([0.0, 4.0]),
 )
@@ -40,7 +41,7 @@ def test_no_budget_is_passed_and_it_ends(
     """Attempts, attempts at one candidate and the deadline hold for any failures; waits are real; it gives up."""
     now, tried, charged, turn = 50.0, [0] * candidates, 0, 0
     policy = CallPolicy(candidates, budget, now=now, rng=random.Random(seed))
-    for _ in range(20_000):
+    for _ in range(10_000):
         verdict = policy.next(now=now)
         if isinstance(verdict, GiveUp):
             break

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+
 from understudy.actors.call.caller import Caller
 from understudy.actors.channel.channel import Blocked, Channel, Cost
 from understudy.actors.prices import PriceBook

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 
 import pytest
+
 from understudy.actors.channel.channel import Blocked, EmbeddedChannel, HttpChannel
 from understudy.actors.channel.testing import GenerousProvider, ScriptedTransport, completion, refusal
 from understudy.actors.channel.transport import HttpReply
@@ -147,11 +148,10 @@ async def test_what_is_too_large_fails_and_nothing_else() -> None:
     provider.closed = True
     small, large = (asyncio.create_task(call(channel, tokens=tokens)) for tokens in (10, 90_000))
     await turns()
+    provider.closed = False
     channel.granted(LeaseGrant(1, provider.asks[-1].number, too_large=50_000))
     with pytest.raises(QuotaImpossible, match="the quota is 50000"):
         await large
-    provider.closed = False
-    await turns()
     assert (await small).text == "fine"
     await channel.close()
 

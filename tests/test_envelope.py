@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from understudy.protocols.envelope import Envelope, ids, pack, unpack
 from understudy.protocols.messages import Done, ItemDone, LeaseAsk, Message, Payload, Results, Spent
 

@@ -5,6 +5,7 @@ from collections import Counter
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from understudy.actors.provider.fairness import FairQueue, Waiting
 from understudy.protocols.messages import LeaseAsk
 
@@ -157,4 +158,4 @@ def test_a_replaced_ask_keeps_its_place() -> None:
     assert [entry.holder for entry, _ in queue.share(1, tokens=10, slots=10)] == ["a"]
     queue.forget("a")
     queue.forget("b")
-    assert queue.waiting == queue._virtual == {}
+    assert (queue.waiting, queue._virtual) == ({}, {})

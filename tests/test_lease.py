@@ -1,6 +1,7 @@
 """The holder's side of a lease, alone: what it spends, what it says, and when."""
 
 import pytest
+
 from understudy.actors.channel.lease import ASK_AGAIN_S, ASK_MOST, SETTLE_COUNT, SETTLE_S, Lease, Permit
 from understudy.protocols.messages import LeaseAsk, LeaseGrant, Revoke
 
@@ -66,7 +67,7 @@ def test_settles_in_company() -> None:
     assert lease.next_wake(now=0.71) == pytest.approx(0.7 + SETTLE_S)
     ask = said(lease, [], 0.7 + SETTLE_S)
     [spent] = ask.spent
-    assert (spent.age_s, spent.took_s) == (pytest.approx(0.5 + SETTLE_S), pytest.approx(0.5))
+    assert [spent.age_s, spent.took_s] == pytest.approx([0.5 + SETTLE_S, 0.5])
     assert (spent.reserved, spent.tokens, spent.cost, spent.output, spent.outcome) == (10, 7, 3, 2, "ok")
     assert lease.ask([], 0, now=1.0) is None
     many = leased(SETTLE_COUNT, 1000)
@@ -152,6 +153,7 @@ def test_slots_without_a_permit_go_back_when_others_may_need_them() -> None:
     end(lease, permits[0], now=0.4)
     assert lease.ask([10], 1, now=0.401) is None
     wake = lease.next_wake(now=0.401)
+    assert wake is not None
     assert wake == pytest.approx(0.402)
     freed = said(lease, [10], wake)
     assert (freed.back_slots, freed.sizes) == (1, ())

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from understudy.actors.channel.lease import Lease, Permit
 from understudy.actors.provider.core import ProviderCore, Say
 from understudy.actors.provider.testing import most_at_once, worst_window
@@ -425,7 +426,7 @@ def test_nobody_calls_before_retry_after() -> None:
 
 
 def test_one_probe_decides_for_all() -> None:
-    """While half-open exactly one call is out in the whole system; when it is good, everybody goes on within seconds."""
+    """While half-open one call is out in the whole system; when it is good, everybody goes on within seconds."""
     world = World(
         account(Limits(rpm=1000), failures=3), "abcd", lambda at: Answer(0.4, "server" if at < 1006.0 else "ok"), 1
     )

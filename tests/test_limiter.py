@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from understudy.actors.provider.limiter import Block, Limiter
 from understudy.actors.provider.testing import most_at_once, worst_window
 from understudy.protocols.config import Limits

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+
 from understudy.actors.mailbox import post as module
 from understudy.actors.mailbox.outbox import MAX_COUNT
 from understudy.actors.mailbox.post import LocalPeers, Post

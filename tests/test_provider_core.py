@@ -1,6 +1,7 @@
 """What a Provider says to whom: refusals, revocations, the probe, and what it learns."""
 
 import pytest
+
 from understudy.actors.provider.core import ProviderCore, Say
 from understudy.protocols.config import Account, BreakerSettings, Limits, Timeouts
 from understudy.protocols.messages import LeaseAsk, LeaseGrant, Outcome, Revoke, Spent
@@ -184,6 +185,7 @@ def test_a_restarted_provider_grants_nothing_for_a_window() -> None:
     provider = core(Limits(rpm=100, tpm=1000), fresh=False)
     assert provider.ask("h", ask(1, 1), cause="", now=0.1) == []
     at = provider.next_wake()
+    assert at is not None
     assert at == pytest.approx(60.0 + 3.0 + 1.5, abs=0.1)
     assert grants(provider.serve(now=at + 0.001))["h"].requests == 1
 

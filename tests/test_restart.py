@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from understudy.supervisors.restart import GiveUp, Restart, RestartLimit, RestartWindow
 
 limits = st.builds(

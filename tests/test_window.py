@@ -4,6 +4,7 @@ import math
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from understudy.actors.provider.testing import most_at_once, worst_window
 from understudy.actors.provider.window import STEPS, SlidingWindow
 

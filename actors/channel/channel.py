@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ...protocols import openai_wire
 from ...protocols.chat import ChatReply, ChatRequest
@@ -14,7 +14,9 @@ from ...protocols.errors import CallError, QuotaImpossible, UnderstudyError
 from ...protocols.messages import LeaseAsk, LeaseGrant, Outcome, Revoke
 from .calibration import Calibration
 from .lease import Lease, Permit
-from .transport import Transport
+
+if TYPE_CHECKING:  # aiohttp takes 0.1 s to import: a driver, or a mapper that only extracts, never pays it
+    from .transport import Transport
 
 
 class Blocked(UnderstudyError):
@@ -52,7 +54,7 @@ class HttpChannel:
     """
 
     def __init__(
-        self, account: str, transport: Transport, say: Callable[[LeaseAsk], None], *, lease: Lease | None = None
+        self, account: str, transport: "Transport", say: Callable[[LeaseAsk], None], *, lease: Lease | None = None
     ) -> None:
         self.account = account
         self.lease = lease or Lease()

@@ -7,13 +7,13 @@ from typing import Any, Final
 from ...protocols.envelope import Envelope
 from ...protocols.errors import ActorDied, UnderstudyError
 from ...protocols.jobs import JobSpec
-from ...protocols.messages import CancelJob, ItemDone, Results, Slice
+from ...protocols.messages import CancelJob, ItemDone, JobBroken, Results, Slice
 from ..call.caller import Caller
 from ..call.switchboard import Switchboard
 from ..interpreter import Interpreter, load
 from ..mailbox.ray_peer import in_ray_thread
 from ..shell import ActorShell, log
-from .blocks import Block, Blocks, decode_spec
+from .blocks import Blocks, decode_spec
 from .core import Item, MapperCore
 
 FLUSH_COUNT: Final = 32
@@ -120,11 +120,13 @@ class Mapper(ActorShell):
 
     async def _run(self, work: _Work, item: Item | None) -> None:
         job, width = work.spec.id, work.spec.width
-        block: Block | None = None
-        number = -1
         while item is not None:
-            if block is None or item.block != number:
-                block, number = await self._blocks.get(job, item.block), item.block
+            try:
+                block = await self._blocks.get(job, item.block)
+            except Exception as error:  # noqa: BLE001 - without its block an item has no number to be answered by
+                text = f"{self.name} can't fetch block {item.block}: {type(error).__name__}: {error}"
+                self.post.tell(work.home, JobBroken(job, text.split("\n", 1)[0]), job=job)
+                return
             done = await self._map(work, block.first + item.place, block.items[item.place])
             self._core.ended(job)
             self._tell(work, done)
@@ -135,7 +137,7 @@ class Mapper(ActorShell):
             return await work.interpreter.map(number, item, work.caller)
         except UnderstudyError as error:
             return ItemDone(number, error=str(error))
-        except Exception as error:  # noqa: BLE001 - a fault in one item's interpretation keeps all others
+        except Exception as error:  # a fault in one item's interpretation keeps all others
             log.exception("item_failed", job=work.spec.id, item=number)
             return ItemDone(number, error=f"{type(error).__name__}: {error}"[:500])
 

@@ -77,8 +77,8 @@ class Reducer(ActorShell):
             self._take(self._trees[absorb.job], absorb)
 
     def _take(self, tree: _Tree, absorb: Absorb) -> None:
-        # Nodes first: what was reduced before a restart is not reduced again.
-        for node in absorb.nodes:
+        # Nodes first, parents before children: what was reduced before a restart is not reduced again.
+        for node in sorted(absorb.nodes, key=lambda done: done.item, reverse=True):
             self._answered(tree, node)
         for item in absorb.items:
             for leaf in tree.interpreter.leaves(item):

@@ -268,8 +268,9 @@ class Supervisor(ActorShell):
         """A new Reducer hears all that its predecessor knew; merged nodes are told, so that none is paid for twice."""
         job = entry.core.spec.id
         self.post.tell(entry.reducer, ReduceOpen(job), job=job)
-        # Nodes first: an item that comes before the node above it would have that node merged, and paid for, again.
-        for node, done in sorted(entry.log, key=lambda row: not row[0]):
+        # Nodes first, from the root down: an answer that comes before that of the node above it would have that node
+        # merged, and paid for, again.
+        for node, done in sorted(entry.log, key=lambda row: (not row[0], -row[1].item)):
             told = Absorb(job, nodes=(done,)) if node else Absorb(job, items=(done,))
             self.post.tell(entry.reducer, told, job=job, weight=128 + len(done.data))
 
