@@ -144,7 +144,7 @@ class Quotas:
 
 def measure(*, quick: bool, window_s: float) -> None:
     """Runs it all and prints the tables and the JSON line."""
-    counts, windows = ((2,), 3.0) if quick else ((1, 2, 4), 11.2)
+    counts, windows = ((2,), 3.0) if quick else ((1, 2, 4), 10.2)
     quotas = Quotas(window_s, windows)
     for mappers in counts:
         quotas.run(mappers, forms=("seconds", "ms", "date") if mappers == 2 else ())

@@ -109,11 +109,12 @@ class Mapper(ActorShell):
     # Items ------------------------------------------------------------------------------------------------------------
 
     def _staff(self, work: _Work) -> None:
-        """Starts as many runners as there are items, up to the job's width; a runner takes items until none is left."""
-        while len(work.tasks) < work.spec.width:
-            item = self._core.start(work.spec.id, work.spec.width)
-            if item is None:
-                return
+        """Starts runners while the core hands out items; a runner takes items until none is left.
+
+        The core's count decides, not the number of tasks: a task that has ended is still in the set for one turn of the
+        loop, and a slice that came in that turn would wait for ever.
+        """
+        while (item := self._core.start(work.spec.id, work.spec.width)) is not None:
             task = asyncio.get_running_loop().create_task(self._run(work, item))
             work.tasks.add(task)
             task.add_done_callback(work.tasks.discard)

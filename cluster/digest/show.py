@@ -146,7 +146,10 @@ def plan_table(estimate: Estimate, cast: Forecast, totals: Totals) -> Table:
 def result(console: Console, report: Report, paths: list[Path], shorten: Callable[[Path], str]) -> None:
     """The end of a digest: its summary, what it cost, what failed, where the report is."""
     console.rule(style="dim")
-    console.print(Markdown(report.summary or "*no summary*"))
+    if report.question:  # passages are lines of their own, which Markdown would join
+        console.print(report.summary or "no answer", markup=False, highlight=False)
+    else:
+        console.print(Markdown(report.summary or "*no summary*"))
     console.rule(style="dim")
     count, bill = report.accounting, report.bill
     if report.notice:

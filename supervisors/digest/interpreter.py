@@ -14,7 +14,7 @@ from ...protocols.jobs import JobSpec
 from ...protocols.messages import ItemDone
 from .collapse import groups
 from .prompts import map_request, reduce_request
-from .sections import sections
+from .sections import passages, sections
 from .tokens import count
 
 
@@ -85,10 +85,7 @@ class DigestInterpreter:
             return _done(number, outcome)
         names = [chunk.path for chunk in pack.chunks]
         text = outcome.reply.text
-        if spec.question:  # passages carry their own path, so the answer stays whole and stands at the first chunk
-            texts = (text.strip(), *[""] * (len(names) - 1))
-            return _done(number, outcome, Answer(texts, shared=len(names) > 1))
-        parts = sections(text, names)
+        parts = passages(text, names) if spec.question else sections(text, names)
         if not any(parts):
             parts[0] = text.strip()
         if not any(parts):

@@ -33,3 +33,24 @@ def _without_heading(text: str, name: str) -> str:
     if match is not None and match[1].strip(_QUOTES) == name:
         return text.lstrip()[match.end() :].strip()
     return text.strip()
+
+
+_PASSAGE: Final = re.compile(r"^\[[0-9.]+\] (.+?):\d+:", re.MULTILINE)
+NO_PASSAGE: Final = "No passage answers this."
+
+
+def passages(text: str, names: Sequence[str]) -> list[str]:
+    """An answer to a question, taken apart by the document each passage is from.
+
+    A passage is a line `[score] path:line: …` with the lines that follow it. What stands before the first passage, and
+    passages of unknown documents, go to the first name; a name without any gets `NO_PASSAGE`.
+    """
+    starts = [(match.start(), match[1]) for match in _PASSAGE.finditer(text)]
+    parts: dict[str, list[str]] = {}
+    lead = text[: starts[0][0]] if starts else text
+    if lead.strip():
+        parts[names[0]] = [lead.strip()]
+    for number, (start, name) in enumerate(starts):
+        stop = starts[number + 1][0] if number + 1 < len(starts) else len(text)
+        parts.setdefault(name if name in names else names[0], []).append(text[start:stop].strip())
+    return ["\n".join(parts.pop(name, [NO_PASSAGE])) for name in names]

@@ -1,0 +1,221 @@
+"""One job's items whatever its Mappers do: each answered once, given to one, and paid within the budget."""
+
+import dataclasses
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from understudy.protocols.jobs import JobSpec
+from understudy.protocols.messages import ItemDone
+from understudy.supervisors.supervisor.core import JobCore, Send
+
+
+def spec(**fields: object) -> JobSpec:
+    return JobSpec("j", "a job", "m:C", b"", b"", **fields)  # type: ignore[arg-type]
+
+
+@dataclasses.dataclass
+class World:
+    """Mappers that die, answer late, and come again; and a ledger of what was truly paid."""
+
+    core: JobCore
+    rng: random.Random
+    #: What each living Mapper has, and what dead ones may yet answer: (mapper, item).
+    out: dict[str, list[int]] = dataclasses.field(default_factory=dict)
+    ghosts: list[tuple[str, int]] = dataclasses.field(default_factory=list)
+    answered: list[int] = dataclasses.field(default_factory=list)
+    paid: int = 0
+
+    def carry(self, sends: list[Send]) -> None:
+        firsts = self.core._firsts
+        for send in sends:
+            first = firsts[send.piece.block]
+            items = list(range(first + send.piece.start, first + send.piece.stop))
+            assert items, "an empty slice"
+            for other in self.out.values():
+                assert not set(items) & set(other), "an item is given to two living mappers"
+            assert not set(items) & set(self.answered), "an answered item is given again"
+            self.out[send.mapper].extend(items)
+            assert len(self.out[send.mapper]) <= 2 * self.core.spec.width
+
+    def take(self, mapper: str, done: list[ItemDone]) -> None:
+        new = self.core.answered(mapper, done)
+        self.answered += [one.item for one in new]
+
+    def answer(self, mapper: str, items: list[int]) -> None:
+        done = []
+        for item in items:
+            price = self.rng.randint(0, self.core.spec.item_cost)
+            self.paid += price
+            done.append(ItemDone(item, b"x", attempts=1, cost=price, error=self.rng.choice(["", "", "bad"])))
+        self.take(mapper, done)
+
+    def go_on(self) -> None:
+        self.carry(self.core.hand_out())
+        refused, self.core.refused = self.core.refused, []
+        self.take("", refused)
+        self.core.validate()
+        if self.core.spec.max_cost >= 0:
+            assert self.paid <= self.core.spec.max_cost
+        assert self.core.bill.cost == self.paid
+
+    def up(self, mapper: str) -> None:
+        self.out.setdefault(mapper, [])
+        self.core.mapper_up(mapper)
+
+    def step(self, act: str, mapper: str) -> None:
+        has = self.out.get(mapper)
+        if act == "block":
+            if not self.core.sealed:
+                self.core.add_block(self.rng.randint(0, 9))
+        elif act == "up":
+            self.up(mapper)
+        elif act == "down" and has is not None:
+            self.ghosts += [(mapper, item) for item in self.out.pop(mapper)]
+            self.core.mapper_down(mapper)
+        elif act == "answer" and has:
+            some = self.rng.sample(has, self.rng.randint(1, len(has)))
+            self.out[mapper] = [item for item in has if item not in some]
+            self.answer(mapper, some)
+        elif act == "late" and self.ghosts:
+            who, item = self.ghosts.pop(self.rng.randrange(len(self.ghosts)))
+            if item not in self.out.get(who, []):
+                self.answer(who, [item])
+        self.go_on()
+
+
+scripts = st.lists(
+    st.tuples(
+        st.sampled_from(["block", "up", "up", "down", "answer", "answer", "answer", "late"]), st.sampled_from("abc")
+    ),
+    max_size=80,
+)
+
+
+@settings(max_examples=300)
+@given(
+    scripts,
+    st.integers(1, 5),
+    st.sampled_from([(-1, 0), (-1, 3), (20, 3), (100, 7), (2, 3), (50, 0)]),
+    st.integers(0, 1 << 30),
+)
+def test_every_item_is_answered_exactly_once(
+    script: list[tuple[str, str]], width: int, money: tuple[int, int], seed: int
+) -> None:
+    """Whoever dies or answers late: nothing is lost, nothing is given twice, and the budget is never passed."""
+    core = JobCore(spec(width=width, max_cost=money[0], item_cost=money[1]))
+    world = World(core, random.Random(seed))
+    for act, mapper in script:
+        world.step(act, mapper)
+    core.seal()
+    world.up("a")
+    for _ in range(500):
+        if core.finished:
+            break
+        for mapper in list(world.out):
+            world.step("answer", mapper)
+        world.go_on()
+    assert core.finished
+    assert sorted(world.answered) == list(range(core.total))
+    assert core.done == core.total
+    assert core.running == 0 or world.ghosts or any(world.out.values())
+
+
+def test_a_budget_is_used_up_and_the_rest_is_named() -> None:
+    """As many items are sent as can be paid at their highest price; what is over buys more; the rest fails by name."""
+    core = JobCore(spec(width=8, max_cost=10, item_cost=3))
+    core.mapper_up("a")
+    core.add_block(10)
+    core.seal()
+    sent: list[int] = []
+    while sends := core.hand_out():
+        for send in sends:
+            items = range(send.piece.start, send.piece.stop)
+            sent += items
+            core.answered("a", [ItemDone(item, attempts=1, cost=1) for item in items])
+    assert len(sent) == 8, "the ninth could cost 3 where 2 are left"
+    assert [done.item for done in core.refused] == [8, 9]
+    assert core.refused[0].error == "not sent: the job's budget of $0.0000 is used up"
+    core.answered("", core.refused)
+    assert (core.finished, core.failed, core.bill.cost) == (True, 2, 8)
+
+
+def test_money_for_merging_is_kept() -> None:
+    """What merging may cost is not spent on items, and is freed as nodes are merged."""
+    core = JobCore(spec(max_cost=10, item_cost=1, held_back=6), nodes=2)
+    core.mapper_up("a")
+    core.add_block(10)
+    [send] = core.hand_out()
+    assert send.piece.stop == 4
+    core.node_answered(ItemDone(0, cost=1))
+    [send] = core.hand_out()
+    assert send.piece.stop - send.piece.start == 2
+
+
+def test_what_a_dead_mapper_may_have_paid_stays_reserved() -> None:
+    """Its calls may have been answered and billed: the budget counts them until it is known."""
+    core = JobCore(spec(width=1, max_cost=9, item_cost=3))
+    core.mapper_up("a")
+    core.add_block(3)
+    assert [(send.piece.start, send.piece.stop) for send in core.hand_out()] == [(0, 1), (1, 2)]
+    core.mapper_down("a")
+    core.mapper_up("b")
+    assert [(send.piece.start, send.piece.stop) for send in core.hand_out()] == [(0, 1)], "6 of 9 may be paid already"
+    assert [done.item for done in core.answered("a", [ItemDone(1, attempts=1, cost=1)])] == [1]
+    assert core.hand_out() == []
+    core.answered("a", [ItemDone(0, attempts=1, cost=1)])
+    assert [(send.piece.start, send.piece.stop) for send in core.hand_out()] == [(2, 3)]
+    core.validate()
+
+
+@pytest.mark.parametrize(("mappers", "most"), [(1, 8), (3, 24)])
+def test_mappers_get_work_for_twice_their_width(mappers: int, most: int) -> None:
+    """Nobody hoards, and nobody has to wait for a message."""
+    core = JobCore(spec(width=4))
+    for number in range(mappers):
+        core.mapper_up(f"m{number}")
+    core.add_block(1000)
+    sends = core.hand_out()
+    assert sum(send.piece.stop - send.piece.start for send in sends) == most
+    assert len({send.mapper for send in sends}) == mappers
+    assert core.hand_out() == []
+
+
+def test_a_cancelled_job_hands_out_nothing() -> None:
+    """After a cancel nothing is sent, also when a Mapper dies."""
+    core = JobCore(spec())
+    core.mapper_up("a")
+    core.add_block(100)
+    core.hand_out()
+    core.cancel()
+    core.mapper_down("a")
+    core.mapper_up("b")
+    assert core.hand_out() == []
+
+
+def test_a_job_that_can_not_go_on_says_why() -> None:
+    """A failed job hands out nothing more and names its cause."""
+    core = JobCore(spec())
+    core.mapper_up("a")
+    core.add_block(100)
+    core.fail("broken")
+    assert (core.state, core.error, core.hand_out()) == ("failed", "broken", [])
+
+
+def test_the_job_is_over_when_items_and_nodes_are() -> None:
+    """Sealed, all items answered, all nodes merged; an empty job is over at once."""
+    core = JobCore(spec(), nodes=1)
+    core.mapper_up("a")
+    core.add_block(1)
+    core.hand_out()
+    core.answered("a", [ItemDone(0)])
+    over = [core.finished]
+    core.seal()
+    over.append(core.finished)
+    core.node_answered(ItemDone(0))
+    assert [*over, core.finished] == [False, False, True]
+    empty = JobCore(spec())
+    empty.seal()
+    assert empty.finished
