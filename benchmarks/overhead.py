@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from typing import Any, Final
 
 from benchmarks import peers
-from benchmarks.rig import PEERS, ROOT, Contestant, finish, median, own_home, spread, table
+from benchmarks.rig import PEERS, ROOT, Contestant, finish, median, own_home, table
 from understudy.cluster.simulator import Settings, SimulatorProcess
 
 IN_FLIGHT: Final = 64
@@ -102,7 +102,7 @@ def _report(rows: Sequence[Runner], floor: float) -> None:
             f"{len(row.answers) * row.calls:,}",
             str(row.failed),
             f"{row.cpu_us:.0f}",
-            spread(row.micros()),
+            f"{min(row.micros()):.0f}-{max(row.micros()):.0f}",
             f"{row.cpu_us / floor:.2f}",
             f"{row.rate:,.0f}",
         ]

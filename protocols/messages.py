@@ -32,6 +32,8 @@ class Spent(msgspec.Struct, frozen=True, array_like=True):
         probe: True when the permit was the half-open probe.
         stale: True when the permit was of an earlier epoch than the ask it is told in: there is nothing to settle, only
             something to learn.
+        transit_s: the longest the request may have been under way, where the reply told how long it was worked on;
+            -1 where it did not, so that all of `took_s` may have been.
     """
 
     age_s: float
@@ -43,6 +45,7 @@ class Spent(msgspec.Struct, frozen=True, array_like=True):
     output: int = 0
     probe: bool = False
     stale: bool = False
+    transit_s: float = -1.0
 
 
 class LeaseAsk(Message, frozen=True, tag=True, omit_defaults=True):

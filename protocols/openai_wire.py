@@ -126,6 +126,12 @@ def _usage(usage: _Usage | None) -> Usage:
     return Usage(*(max(count or 0, 0) for count in counts))
 
 
+def worked_s(headers: Mapping[str, str]) -> float:
+    """How long the provider says it worked on the request (`openai-processing-ms`), 0 where it does not say."""
+    told = headers.get("openai-processing-ms")
+    return int(told) / 1000 if told is not None and told.isdecimal() and len(told) < 9 else 0.0
+
+
 _BY_STATUS: Final[Mapping[int, type[CallError]]] = {
     401: AuthRejected,
     403: AuthRejected,

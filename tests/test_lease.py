@@ -53,7 +53,7 @@ def test_a_lease_ends_as_long_after_the_ask_as_was_granted() -> None:
 def test_an_expired_permit_does_not_revive_by_a_new_grant() -> None:
     """What ended before a new grant came goes back, though nobody looked in between."""
     lease = leased(5, 50)
-    first = said(lease, [10], 3.2)
+    first = said(lease, [60], 2.9)
     lease.granted(LeaseGrant(1, first.number, requests=1, tokens=10, ttl_s=3.0), now=3.3)
     assert (lease.requests, lease.tokens) == (1, 10)
 
@@ -70,7 +70,7 @@ def test_settles_in_company() -> None:
     assert [spent.age_s, spent.took_s] == pytest.approx([0.5 + SETTLE_S, 0.5])
     assert (spent.reserved, spent.tokens, spent.cost, spent.output, spent.outcome) == (10, 7, 3, 2, "ok")
     assert lease.ask([], 0, now=1.0) is None
-    many = leased(SETTLE_COUNT, 1000)
+    many = leased(SETTLE_COUNT, 10 * SETTLE_COUNT)
     for _ in range(SETTLE_COUNT):
         end(many, taken(many), now=0.3)
     assert len(said(many, [], 0.3).spent) == SETTLE_COUNT

@@ -258,6 +258,14 @@ def test_a_call_longer_than_a_window_is_not_settled_against_newer_permits() -> N
     limiter.validate()
 
 
+def test_a_silent_holder_is_presumed_to_have_spent_at_the_very_end() -> None:
+    """What is never settled counts as if it had left at the lease's end and arrived a guard later."""
+    limiter = Limiter(Limits(rpm=1, window_s=6.0, guard_s=0.25), ttl_s=0.5)
+    limiter.grant("a", [1], now=0.0)
+    assert limiter.grant("b", [1], now=6.74).requests == 0
+    assert limiter.grant("b", [1], now=6.76).requests == 1
+
+
 def test_leftover_tokens_of_an_old_lease_do_not_shield_its_requests() -> None:
     """Requests are taken off the oldest presumed row that has any, also when an older row holds tokens alone."""
     limiter = Limiter(Limits(rpm=10, tpm=1000, window_s=6.0, guard_s=0.25), ttl_s=0.5)

@@ -54,6 +54,22 @@ def test_a_repeated_ask_settles_nothing_twice() -> None:
     assert (view.calls, view.cost, view.used_requests, view.leased_requests) == (1, 5, 1, 1)
 
 
+def test_a_repeated_ask_is_not_granted_twice() -> None:
+    """An ask that is heard again after it was answered gets no second slot, which nobody would take."""
+    provider = core(Limits(concurrency=2))
+    assert grants(provider.ask("h", ask(1, 5), cause="", now=0.0))["h"].slots == 1
+    assert provider.ask("h", ask(1, 5), cause="", now=0.1) == []
+    assert provider.snapshot(now=0.1).leased_slots == 1
+
+
+def test_a_successor_of_the_same_name_is_heard() -> None:
+    """A holder that counts from 1 again is a new one: its predecessor's slots are free, and it is served."""
+    provider = core(Limits(concurrency=1))
+    provider.ask("h", ask(1, 5), cause="", now=0.0)
+    provider.ask("h", ask(2, 5), cause="", now=0.1)
+    assert grants(provider.ask("h", LeaseAsk(1, sizes=(5,), slots=1), cause="", now=1.0))["h"].slots == 1
+
+
 def test_retry_after_revokes_everybody() -> None:
     """Who is told to wait makes all others wait as long; nobody is granted anything before."""
     provider = core()

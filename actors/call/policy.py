@@ -2,7 +2,6 @@
 
 import dataclasses
 import random
-from collections import Counter
 from typing import Final
 
 from ...protocols.config import Attempts
@@ -54,7 +53,7 @@ class CallPolicy:
         self._ready = [now] * candidates
         self._tries = [0] * candidates
         self._excluded = [False] * candidates
-        self._failures: Counter[tuple[int, FailureKind]] = Counter()
+        self._failures: dict[tuple[int, FailureKind], int] = {}
         #: The candidate that is retried before anybody else is tried, or -1.
         self._sticky = -1
         #: Attempts that count against the budget.
@@ -93,7 +92,7 @@ class CallPolicy:
     def failed(self, candidate: int, kind: FailureKind, *, retry_after: float | None, now: float) -> None:
         """An attempt failed."""
         row = TABLE[kind]
-        self._failures[candidate, kind] += 1
+        self._failures[candidate, kind] = self._failures.get((candidate, kind), 0) + 1
         self._tries[candidate] += row.charged
         self.attempts += row.charged
         self._sticky = -1

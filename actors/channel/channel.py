@@ -81,9 +81,9 @@ class HttpChannel:
         if permit is None:
             permit = await self._wait(size)
         outcome: Outcome = "cancelled"
-        used, picos, output = size, 0, 0
+        used, picos, output, worked = size, 0, 0, 0.0
         try:
-            reply = await self._attempt(request, model)
+            reply, worked = await self._attempt(request, model)
             used, outcome, picos, output = reply.usage.total or size, "ok", cost(reply), reply.usage.output_tokens
             self._calibration.learn(tokens, reply.usage.input_tokens)
         except CallError as error:
@@ -93,14 +93,18 @@ class HttpChannel:
                 self.lease.told_to_wait(error.retry_after, now=time.monotonic())
             raise
         finally:
-            self.lease.end(permit, tokens=used, outcome=outcome, cost=picos, output=output, now=time.monotonic())
+            now = time.monotonic()
+            self.lease.end(
+                permit, tokens=used, outcome=outcome, cost=picos, output=output, now=now, worked_s=worked
+            )
             self._pump()
         return reply
 
-    async def _attempt(self, request: ChatRequest, model: str) -> ChatReply:
+    async def _attempt(self, request: ChatRequest, model: str) -> tuple[ChatReply, float]:
+        """The reply, and how long the provider says it worked on it."""
         reply = await self._transport.post(openai_wire.encode(request, model))
         if reply.status == 200:
-            return openai_wire.decode(reply.body)
+            return openai_wire.decode(reply.body), openai_wire.worked_s(reply.headers)
         raise openai_wire.classify(reply.status, reply.headers, reply.body, wall=time.time())
 
     async def _wait(self, size: int) -> Permit:

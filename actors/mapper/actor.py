@@ -16,8 +16,8 @@ from ..shell import ActorShell, log
 from .blocks import Blocks, decode_spec
 from .core import Item, MapperCore
 
-FLUSH_COUNT: Final = 32
-FLUSH_S: Final = 0.02
+FLUSH_COUNT: Final = 128
+FLUSH_S: Final = 0.05
 """Results are told after so many items or so many seconds: a message costs about 1 ms of CPU in all."""
 
 

@@ -46,6 +46,8 @@ class Blocks:
             task = self._loading[key] = asyncio.get_running_loop().create_task(self._load(job, number))
             while len(self._loading) > KEPT:
                 self._loading.popitem(last=False)
+        if task.done() and not task.cancelled() and task.exception() is None:
+            return task.result()
         try:
             return await asyncio.shield(task)
         except Exception:

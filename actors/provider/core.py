@@ -65,11 +65,14 @@ class ProviderCore:
         """A holder settles, gives back and asks."""
         self.messages += 1
         said: list[Say] = []
-        if ask.number > self.holders.get(holder, 0):
-            self.holders[holder] = ask.number
-            said += self._take_back(holder, ask, now=now)
-        waiting = self.queue.waiting.get(holder)
-        if (ask.sizes or ask.ahead) and (waiting is None or waiting.ask.number <= ask.number):
+        known = self.holders.get(holder, 0)
+        if ask.number == 1 and known > 1:  # a successor of the same name, of whose predecessor's death nobody told
+            said += self.holder_down(holder, now=now)
+        elif ask.number <= known:  # told twice: granting it again would give permits and slots that nobody takes
+            return []
+        self.holders[holder] = ask.number
+        said += self._take_back(holder, ask, now=now)
+        if ask.sizes or ask.ahead:
             if ask.epoch != self.epoch and ask.slots < len(ask.sizes):  # the slots it counts on were my predecessor's
                 ask = msgspec.structs.replace(ask, slots=len(ask.sizes))
             self.queue.put(Waiting(holder, ask, cause, now))

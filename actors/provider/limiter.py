@@ -138,7 +138,8 @@ class Limiter:
         self._uncount(holding, 1, spent.reserved)
         # What was cancelled or broke may still be on its way to the provider after its call has ended.
         unseen = spent.outcome in ("cancelled", "connection", "timeout")
-        travel = self.guard_s if unseen else min(spent.took_s, self.guard_s)
+        known = spent.transit_s if spent.transit_s >= 0 else spent.took_s
+        travel = self.guard_s if unseen else min(known, self.guard_s)
         until = now - spent.age_s + travel + self.window_s
         self.requests.add(1, until=until, now=now)
         self.tokens.add(spent.tokens, until=until, now=now)

@@ -97,8 +97,9 @@ class Submission:
         )
         self._session.get(opened)
         for count, data in blocks(plan):
-            # Not awaited: calls of one caller are carried out in order, and the last one is.
-            self._supervisor.add_block.remote(self.spec.id, count, data)
+            # Awaited one by one: an async actor carries out calls as their arguments arrive, and a block of over 100 KB
+            # comes by the object store, so that later calls overtake it. Items are numbered by the order of blocks.
+            self._session.get(self._supervisor.add_block.remote(self.spec.id, count, data))
         self._session.get(self._supervisor.seal.remote(self.spec.id))
 
     def follow(self, seen: Callable[[Page], None]) -> Page:

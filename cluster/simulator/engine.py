@@ -203,8 +203,10 @@ class Engine:
         body = wire.completion_body(request, reply, wire.Stamp(record.ordinal, record.wall))
         if fault == "malformed":
             body = body[: len(body) // 2]
-        head = wire.head(200, len(body), _standing(plan.limiters, record.t), record.ordinal)
         plan.delay_s += generation_s
+        # What it was worked on at least: the reply leaves when that is over, or a little later.
+        worked = wire.processing_header(plan.delay_s)
+        head = wire.head(200, len(body), worked + _standing(plan.limiters, record.t), record.ordinal)
         if fault == "cut":
             plan.action = "cut"
             body = body[: len(body) // 2]

@@ -180,6 +180,11 @@ def head(status: int, length: int | None, extra: str, ordinal: int) -> bytes:
     return f"{_STATUS_LINES[status]}{body}x-request-id: sim-{ordinal}\r\n{extra}\r\n".encode()
 
 
+def processing_header(seconds: float) -> str:
+    """How long a request was worked on, as OpenAI tells it: whole milliseconds, never more than it was."""
+    return f"openai-processing-ms: {int(seconds * 1000)}\r\n" if seconds else ""
+
+
 def chunked(data: bytes) -> bytes:
     """One chunk of a chunked body (RFC 9112 §7.1)."""
     return b"%x\r\n%b\r\n" % (len(data), data)
