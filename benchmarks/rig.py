@@ -143,7 +143,7 @@ def own_home() -> Iterator[dict[str, str]]:
 
 def stop_cluster(environ: Mapping[str, str]) -> None:
     """Stops the local cluster of that home, if one runs, and waits until it is gone."""
-    code = "from understudy.cluster import home, session\nlocal = home.load()\nif local: session.stop(local)"
+    code = "from understudy.cluster import home, local as here\nlocal = home.load()\nif local: here.stop(local)"
     subprocess.run([sys.executable, "-c", code], env={**os.environ, **environ}, check=False, cwd="/")
 
 

@@ -8,6 +8,7 @@ from cyclopts import App, Parameter
 
 from .. import __version__
 from ..protocols.errors import UnderstudyError, UsageError
+from .local import begin_early
 
 app = App(
     name="understudy",
@@ -65,9 +66,9 @@ def up(
     idle: Annotated[float, Parameter(help="stop after so many seconds without work; 0: never")] = 900.0,
 ) -> int:
     """Start this user's local cluster, so that the next command finds it warm."""
-    from . import session
+    from . import local, session
 
-    settings = session.Settings(idle_s=idle) if mappers is None else session.Settings(mappers=mappers, idle_s=idle)
+    settings = local.Settings(idle_s=idle) if mappers is None else local.Settings(mappers=mappers, idle_s=idle)
     with session.Session(settings) as running:
         running.status()
         sys.stdout.write(f"up at {running.address}\n")
@@ -79,7 +80,7 @@ def down() -> int:
     """Stop this user's local cluster; on a cluster at RAY_ADDRESS, end our actors only."""
     import os
 
-    from . import home, session
+    from . import home, local, session
 
     if os.environ.get("RAY_ADDRESS"):
         with session.Session() as running:
@@ -87,10 +88,10 @@ def down() -> int:
         sys.stdout.write("our actors are ended\n")
         return 0
     with home.lock():
-        local = home.load()
-        if local is not None:
-            session.stop(local)
-    sys.stdout.write("down\n" if local else "no local cluster was running\n")
+        found = home.load()
+        if found is not None:
+            local.stop(found)
+    sys.stdout.write("down\n" if found else "no local cluster was running\n")
     return 0
 
 
@@ -186,6 +187,11 @@ def simulate(
 
 def main() -> None:
     """Entry point of the console script: errors become one line and an exit code."""
+    begin_early(sys.argv[1:])
+    _main()
+
+
+def _main() -> None:
     try:
         code = app(exit_on_error=True, result_action="return_value")
     except UsageError as error:

@@ -55,7 +55,7 @@ def _spawn(settings: dict[str, float]) -> None:
     from ..supervisors.children import core_children  # noqa: PLC0415
 
     spawner = RaySpawner()
-    children = core_children(int(settings["mappers"]))
+    children = core_children(int(settings["mappers"]), preload=("understudy.supervisors.digest.warm:warm",))
     for spec in children[:2]:
         spawner.start(spec)
     director = spawner.start_director(

@@ -4,18 +4,13 @@ Which cluster: `RAY_ADDRESS` where it is set; else this user's warm local cluste
 warm for the next command and stops itself when idle.
 """
 
-import dataclasses
-import json
 import logging
 import os
 import secrets
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import msgspec
 
@@ -25,22 +20,10 @@ from ..protocols.jobs import EnsureAsk, EnsureReply, Status
 from ..protocols.references import names
 from ..supervisors.children import DIRECTOR
 from ..supervisors.proof import prove
-from . import home
+from . import home, local
 from .fingerprint import fingerprint
+from .local import Settings
 from .spawn import NAMESPACE, RaySpawner
-
-START_S: Final = 120.0
-"""How long a local cluster may take to start: 3 s on an idle machine, far more on a loaded one."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Settings:
-    """How a local cluster is started: cores for Ray, mappers, and seconds without work until it stops (0: never)."""
-
-    cores: int = dataclasses.field(default_factory=lambda: max(1, len(os.sched_getaffinity(0))))
-    mappers: int = dataclasses.field(default_factory=lambda: max(1, len(os.sched_getaffinity(0))))
-    idle_s: float = 900.0
-
 
 class Session:
     """An attached driver. Use as a context manager; leaving it detaches and leaves the cluster warm.
@@ -66,9 +49,10 @@ class Session:
         address = os.environ.get("RAY_ADDRESS", "").strip()
         if not address:
             self.local = True
-            _authenticate()
-            address = self._local_address()
-        import ray as _  # noqa: PLC0415 - 0.3 s, and only when an actor is needed
+            if "ray" in sys.modules and os.environ.get("RAY_AUTH_MODE") != "token":
+                raise UnderstudyError("Ray was imported before the session: it keeps the authentication it found then")
+            address = local.opening(self.settings).wait()
+        import ray as _  # noqa: F401, PLC0415 - 0.3 s, and only when an actor is needed
 
         self.address = address
 
@@ -84,18 +68,6 @@ class Session:
         import ray  # noqa: PLC0415
 
         ray.shutdown()
-
-    def _local_address(self) -> str:
-        local = home.load()
-        if local is None or local.fingerprint != fingerprint():
-            with home.lock():
-                local = home.load()
-                if local is not None and local.fingerprint != fingerprint():
-                    stop(local)
-                    local = None
-                if local is None:
-                    return start(self.settings)
-        return local.address
 
     def _attach(self, address: str) -> None:
         import ray  # noqa: PLC0415
@@ -122,11 +94,11 @@ class Session:
             self._director = ray.get_actor(DIRECTOR, NAMESPACE)
         except ValueError:
             # A local cluster's Director is made by its keeper; the name is the same, so whoever is first makes it.
-            local = home.load() if self.local else None
+            found = home.load() if self.local else None
             self._director = RaySpawner().start_director(
                 fingerprint=fingerprint(),
-                keeper=local.pid if local else 0,
-                idle_s=self.settings.idle_s if local else 0.0,
+                keeper=found.pid if found else 0,
+                idle_s=self.settings.idle_s if found else 0.0,
                 mappers=self.settings.mappers,
             )
 
@@ -196,55 +168,3 @@ def secret_names(config: Config) -> tuple[str, ...]:
         name for account in config.accounts.values() for _, text in account.texts() for name in names(text)
     }
     return tuple(sorted(found))
-
-
-def _authenticate() -> None:
-    """The local cluster has a token of its own, in a file that only this user can read."""
-    os.environ["RAY_AUTH_MODE"] = "token"
-    os.environ["RAY_AUTH_TOKEN_PATH"] = str(home.token_path())
-
-
-# The local cluster ----------------------------------------------------------------------------------------------------
-
-
-def start(settings: Settings) -> str:
-    """Starts a local cluster and returns its address. Raises `UnderstudyError` with the place of its log.
-
-    The caller holds `home.lock()`.
-    """
-    _authenticate()
-    log = home.home() / "cluster.log"
-    with log.open("wb") as sink:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "understudy.cluster.keeper", json.dumps(dataclasses.asdict(settings))],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=sink,
-            start_new_session=True,
-            cwd="/",
-        )
-    assert child.stdout is not None
-    line = child.stdout.readline()
-    child.stdout.close()
-    try:
-        return str(json.loads(line)["address"])
-    except (ValueError, KeyError):
-        raise UnderstudyError(f"the local Ray cluster did not start; {_last_words(log)}") from None
-
-
-def _last_words(log: Path) -> str:
-    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    return f"its log {log} ends: {lines[-1][:300]}" if lines else f"its log {log} is empty"
-
-
-def stop(local: home.Local, timeout_s: float = 20.0) -> None:
-    """Ends the local cluster: its keeper is told, and after `timeout_s` killed. No other process is touched."""
-    if home.born(local.pid) != local.born:
-        return
-    os.kill(local.pid, signal.SIGTERM)
-    deadline = time.monotonic() + timeout_s
-    while home.born(local.pid) == local.born and time.monotonic() < deadline:
-        time.sleep(0.02)
-    if home.born(local.pid) == local.born:
-        os.kill(local.pid, signal.SIGKILL)
-    home.forget()

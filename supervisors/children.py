@@ -7,6 +7,7 @@ import msgspec
 from ..actors.provider.naming import provider_name
 from ..protocols.config import Config
 from ..protocols.errors import ConfigError
+from ..protocols.jobs import EnsureReply
 
 Role = Literal["supervisor", "provider", "mapper", "reducer"]
 
@@ -64,13 +65,24 @@ def mapper_names(count: int) -> tuple[str, ...]:
     return tuple(f"mapper-{number}" for number in range(count))
 
 
-def core_children(mappers: int, reducers: int = 1) -> list[ChildSpec]:
-    """What every job needs, in the order it is needed; later children depend on earlier ones."""
+def core_children(mappers: int, reducers: int = 1, preload: tuple[str, ...] = ()) -> list[ChildSpec]:
+    """What every job needs, in the order it is needed; later children depend on earlier ones.
+
+    `preload` names what Mappers load while they wait for their first slice, as `module:function`.
+    """
     return [
         ChildSpec(SUPERVISOR, "supervisor", _ACTORS["supervisor"]),
-        *(ChildSpec(name, "mapper", _ACTORS["mapper"]) for name in mapper_names(mappers)),
+        *(
+            ChildSpec(name, "mapper", _ACTORS["mapper"], {"preload": preload} if preload else {})
+            for name in mapper_names(mappers)
+        ),
         *(ChildSpec(f"reducer-{number}", "reducer", _ACTORS["reducer"]) for number in range(reducers)),
     ]
+
+
+def standard_reply(mappers: int) -> EnsureReply:
+    """What a Director would answer for a configuration without Providers and secrets."""
+    return EnsureReply(SUPERVISOR, mapper_names(mappers), ("reducer-0",), {})
 
 
 def provider_children(config: Config) -> dict[str, ChildSpec]:

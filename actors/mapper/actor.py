@@ -2,6 +2,8 @@
 
 import asyncio
 import dataclasses
+import importlib
+import threading
 from typing import Any, Final
 
 from ...protocols.envelope import Envelope
@@ -34,11 +36,19 @@ class _Work:
     timer: asyncio.TimerHandle | None = None
 
 
+def _preload(paths: tuple[str, ...]) -> None:
+    for path in paths:
+        module, _, name = path.partition(":")
+        getattr(importlib.import_module(module), name)()
+
+
 class Mapper(ActorShell):
     """Works on slices. It knows nothing but what is in its hands; when it dies, its slices go to others."""
 
-    def __init__(self, name: str, namespace: str) -> None:
+    def __init__(self, name: str, namespace: str, preload: tuple[str, ...] = ()) -> None:
         super().__init__(name, namespace)
+        if preload:  # in a thread: a slice that comes sooner does not wait for it
+            threading.Thread(target=_preload, args=(preload,), daemon=True).start()
         self._core = MapperCore()
         self._work: dict[str, _Work] = {}
         self._opening: dict[str, asyncio.Task[_Work]] = {}

@@ -21,7 +21,8 @@ from ...supervisors.digest.plan import Estimate, Found, Planner, estimate
 from ..config_file import load
 from ..report.build import Facts, build
 from ..report.write import write
-from ..session import Session, Settings
+from ..local import Settings
+from ..session import Session
 from ..walk import walk
 from . import show
 from .gather import Gathered

@@ -9,7 +9,8 @@ import msgspec
 from ...actors.call.switchboard import encode_config
 from ...actors.mapper.blocks import pack_block
 from ...protocols.digest import DigestPlan
-from ...protocols.jobs import JobSpec, Page
+from ...protocols.jobs import EnsureReply, JobSpec, Page
+from ...supervisors.children import standard_reply
 from ...supervisors.digest.interpreter import DigestSpec, pack_item
 from ..session import Session
 from .models import Models
@@ -88,7 +89,10 @@ class Submission:
 
     def start(self, plan: DigestPlan, models: Models) -> None:
         """Hands in the job with all its items."""
-        reply = self._session.ensure(models.config, self.spec.config)
+        self._models = models
+        # Extraction needs only what every cluster has from its start: nobody is asked first, which saves a cold start
+        # the wait for a third process. They are asked for after the first answer, in case one was given up.
+        reply = standard_reply(self._session.settings.mappers) if models.embedded else self._ensure()
         self._supervisor = self._session.actor(reply.supervisor)
         nodes = sum(node.kind != "chunk" for node in plan.nodes)
         providers = list(reply.providers.values())
@@ -102,14 +106,21 @@ class Submission:
             self._session.get(self._supervisor.add_block.remote(self.spec.id, count, data))
         self._session.get(self._supervisor.seal.remote(self.spec.id))
 
+    def _ensure(self) -> EnsureReply:
+        return self._session.ensure(self._models.config, self.spec.config)
+
     def follow(self, seen: Callable[[Page], None]) -> Page:
         """Calls `seen` with each page of news until the job is over; returns the last."""
         cursor = 0
+        ensured = not self._models.embedded
         while True:
             data = self._session.get(self._supervisor.follow.remote(self.spec.id, cursor))
             page = msgspec.msgpack.decode(data, type=Page)
             cursor = page.cursor
             seen(page)
+            if page.done and not ensured:
+                ensured = True
+                self._ensure()
             if page.state not in ("open", "running"):
                 return page
 

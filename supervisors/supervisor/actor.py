@@ -108,7 +108,8 @@ class Supervisor(ActorShell):
             entry.news.clear()
             try:
                 await asyncio.wait_for(entry.news.wait(), 1.0)
-                await asyncio.sleep(PAGE_S)  # what comes in a moment later travels with it
+                if cursor:  # the first answers are shown at once; later ones travel with what comes a moment after
+                    await asyncio.sleep(PAGE_S)
             except TimeoutError:
                 pass
         await self._look_at_accounts()

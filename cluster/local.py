@@ -1,0 +1,144 @@
+"""This user's local Ray cluster: found warm, or started by a keeper process; light enough to be begun before all else."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..protocols.errors import UnderstudyError
+from . import home
+from .fingerprint import fingerprint
+
+
+def _cores() -> int:
+    return max(1, len(os.sched_getaffinity(0)))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Settings:
+    """How a local cluster is started: cores for Ray, mappers, and seconds without work until it stops (0: never)."""
+
+    cores: int = dataclasses.field(default_factory=_cores)
+    mappers: int = dataclasses.field(default_factory=_cores)
+    idle_s: float = 900.0
+
+
+def authenticate() -> None:
+    """The local cluster has a token of its own, in a file that only this user can read."""
+    os.environ["RAY_AUTH_MODE"] = "token"
+    os.environ["RAY_AUTH_TOKEN_PATH"] = str(home.token_path())
+
+
+def address(settings: Settings) -> str:
+    """Where the local cluster listens; it is started when there is none, or one that runs other code.
+
+    Raises:
+        UnderstudyError: it did not start; the text says where its log is.
+    """
+    authenticate()
+    mine = fingerprint()
+    local = home.load()
+    if local is not None and local.fingerprint == mine:
+        return local.address
+    with home.lock():
+        local = home.load()
+        if local is not None and local.fingerprint == mine:
+            return local.address
+        if local is not None:
+            stop(local)
+        return _start(settings)
+
+
+def _start(settings: Settings) -> str:
+    log = home.home() / "cluster.log"
+    with log.open("wb") as sink:
+        child = subprocess.Popen(  # noqa: S603 - our own module, by this interpreter
+            [sys.executable, "-m", "understudy.cluster.keeper", json.dumps(dataclasses.asdict(settings))],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=sink,
+            start_new_session=True,
+            cwd="/",
+        )
+    import ray as _  # noqa: F401, PLC0415 - 0.4 s that pass while the keeper starts
+
+    assert child.stdout is not None
+    with child.stdout as told:
+        line = told.readline()
+    # The keeper outlives this process on purpose: nobody waits for it.
+    child.returncode = 0
+    try:
+        return str(json.loads(line)["address"])
+    except (ValueError, KeyError):
+        raise UnderstudyError(f"the local Ray cluster did not start; {_last_words(log)}") from None
+
+
+def _last_words(log: Path) -> str:
+    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    return f"its log {log} ends: {lines[-1][:300]}" if lines else f"its log {log} is empty"
+
+
+def stop(local: home.Local, timeout_s: float = 20.0) -> None:
+    """Ends the local cluster: its keeper is told, and after `timeout_s` killed. No other process is touched."""
+    if home.born(local.pid) != local.born:
+        return
+    os.kill(local.pid, signal.SIGTERM)
+    deadline = time.monotonic() + timeout_s
+    while home.born(local.pid) == local.born and time.monotonic() < deadline:
+        time.sleep(0.02)
+    if home.born(local.pid) == local.born:
+        os.kill(local.pid, signal.SIGKILL)
+    home.forget()
+
+
+class Opening:
+    """Finds or starts the local cluster in a thread, while the caller does something useful."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._address = ""
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._address = address(self._settings)
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that asks
+            self._error = error
+
+    def wait(self) -> str:
+        """The address, or the error that kept it from being found."""
+        while self._thread.is_alive():
+            self._thread.join(0.2)  # in pieces, so that Ctrl-C is heard
+        if self._error is not None:
+            raise self._error
+        return self._address
+
+
+_early: list[Opening] = []
+
+
+def begin_early(arguments: Sequence[str]) -> None:
+    """Begins to find the local cluster before the command line is even parsed, when it will surely be needed.
+
+    Parsing and importing take 0.4 s, Ray takes 3 s to start. A command whose path does not exist starts nothing.
+    """
+    if not arguments or arguments[0] != "digest" or os.environ.get("RAY_ADDRESS"):
+        return
+    if {"--plan", "--help", "-h"} & set(arguments) or not any(os.path.lexists(word) for word in arguments[1:]):
+        return
+    _early.append(Opening(Settings()))
+
+
+def opening(settings: Settings) -> Opening:
+    """What was begun early, if it was begun with these settings, else a new beginning."""
+    if _early and settings == Settings():
+        return _early[0]
+    return Opening(settings)
