@@ -35,9 +35,11 @@ lint: install
 typecheck: install
 	mkdir -p .typecheck
 	ln -sfn "$(CURDIR)" .typecheck/understudy
+	ln -sfn "$(CURDIR)/benchmarks" .typecheck/benchmarks
 	cd .typecheck && MYPYPATH="$(CURDIR)/.typecheck" ../$(BIN)/mypy --config-file ../pyproject.toml \
-	  -p understudy.protocols -p understudy.actors -p understudy.supervisors -p understudy.cluster
-	cd .typecheck && MYPYPATH="$(CURDIR)/.typecheck" ../$(BIN)/mypy --config-file ../pyproject.toml ../tests ../benchmarks
+	  -p understudy.protocols -p understudy.actors -p understudy.supervisors -p understudy.cluster -p benchmarks
+	cd .typecheck && MYPYPATH="$(CURDIR)/.typecheck:$(CURDIR)/tests" ../$(BIN)/mypy --config-file ../pyproject.toml \
+	  --explicit-package-bases ../tests
 
 imports: install
 	$(BIN)/lint-imports

@@ -17,13 +17,13 @@ import psutil
 
 from benchmarks.payload import MAX_TOKENS, MODEL, prompt
 from benchmarks.rig import Cpu, answer_lines
-from understudy.actors.call.switchboard import encode_config
 from understudy.actors.echo import EchoSpec, prompt_item
 from understudy.actors.embedded.tokens import count
 from understudy.actors.mapper.blocks import pack_block
 from understudy.cluster import home
-from understudy.cluster.session import Session, Settings
-from understudy.protocols.config import Account, Candidate, Config, Limits, Price
+from understudy.cluster.local import Settings
+from understudy.cluster.session import Session
+from understudy.protocols.config import Account, Candidate, Config, Limits, Price, encode
 from understudy.protocols.jobs import EnsureReply, JobSpec, Page
 from understudy.supervisors.children import DIRECTOR
 
@@ -53,7 +53,7 @@ class Ours:
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self._config = configuration(settings["accounts"])
-        self._encoded = encode_config(self._config)
+        self._encoded = encode(self._config)
         self._session = Session(Settings(cores=settings["cores"], mappers=settings["mappers"], idle_s=600.0))
         self._session.__enter__()
         self._reply: EnsureReply = self._session.ensure(self._config, self._encoded)

@@ -159,9 +159,7 @@ class _Document:
     def _line(self, detail: ErrorDetails) -> tuple[Place, str]:
         location = tuple(part for part in detail["loc"] if part != "[key]")
         location += tuple(detail.get("ctx", {}).get("path", ()))
-        places = (
-            self._keys if detail["type"] == "extra_forbidden" or "[key]" in detail["loc"] else self._values
-        )
+        places = self._keys if detail["type"] == "extra_forbidden" or "[key]" in detail["loc"] else self._values
         place = places.get(location) or self._nearest(location)
         key = f"{_dotted(location)}: " if location else ""
         return (
@@ -177,9 +175,7 @@ class _Document:
     def _convert(self, node: Any, at: Location) -> Any:
         self._left -= 1
         if self._left < 0 or len(at) > MAX_DEPTH:
-            raise ConfigError(
-                f"{self.name}: nested too deeply, or aliases make more than {MAX_VALUES:,} values"
-            )
+            raise ConfigError(f"{self.name}: nested too deeply, or aliases make more than {MAX_VALUES:,} values")
         if isinstance(node, CommentedMap):
             return {str(key): self._child(node, key, (*at, str(key))) for key in node}
         if isinstance(node, CommentedSeq):
@@ -213,9 +209,7 @@ def _sentence(detail: ErrorDetails, location: Location) -> str:
         return "must be greater than 0: a quota of 0 would never send anything; leave it out for no limit"
     if kind == "literal_error":
         expected = str(context["expected"])
-        return f"must be {expected}" + did_you_mean(
-            str(detail["input"]), expected.replace("'", "").split(" or ")
-        )
+        return f"must be {expected}" + did_you_mean(str(detail["input"]), expected.replace("'", "").split(" or "))
     if kind == "mistake":
         return str(context["message"])
     return _PLAIN.get(kind) or detail["msg"].replace("Input should", "must", 1)

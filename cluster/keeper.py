@@ -68,9 +68,7 @@ def _spawn(settings: dict[str, float]) -> None:
 
 
 def _import_actors() -> None:
-    from ..actors.mapper import actor as _  # noqa: PLC0415
-    from ..supervisors.director import actor as __  # noqa: PLC0415
-    from ..supervisors.supervisor import actor as ___  # noqa: PLC0415
+    pass
 
 
 if __name__ == "__main__":

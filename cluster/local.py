@@ -1,4 +1,4 @@
-"""This user's local Ray cluster: found warm, or started by a keeper process; light enough to be begun before all else."""
+"""This user's local Ray cluster: found warm, or started by a keeper; light enough to be begun before all else."""
 
 import dataclasses
 import json

@@ -25,6 +25,7 @@ from .fingerprint import fingerprint
 from .local import Settings
 from .spawn import NAMESPACE, RaySpawner
 
+
 class Session:
     """An attached driver. Use as a context manager; leaving it detaches and leaves the cluster warm.
 
@@ -82,9 +83,7 @@ class Session:
             )
         except (ConnectionError, RuntimeError, ValueError) as error:
             text = str(error).strip().split("\n", 1)[0]
-            raise UsageError(
-                f"no Ray cluster at {address}: {text} (unset RAY_ADDRESS to use a local one)"
-            ) from None
+            raise UsageError(f"no Ray cluster at {address}: {text} (unset RAY_ADDRESS to use a local one)") from None
 
     def _meet(self) -> None:
         """Finds the Director, or makes one on a cluster that has none."""
@@ -164,7 +163,5 @@ class Session:
 
 def secret_names(config: Config) -> tuple[str, ...]:
     """The variables a configuration refers to."""
-    found = {
-        name for account in config.accounts.values() for _, text in account.texts() for name in names(text)
-    }
+    found = {name for account in config.accounts.values() for _, text in account.texts() for name in names(text)}
     return tuple(sorted(found))

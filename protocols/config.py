@@ -29,9 +29,7 @@ class Limits(_Strict):
     rpm: int | None = Field(default=None, gt=0, description="requests in any window")
     tpm: int | None = Field(default=None, gt=0, description="tokens (input and output) in any window")
     concurrency: int | None = Field(default=None, gt=0, description="calls in flight at once")
-    window_s: float = Field(
-        default=60.0, gt=0, le=86_400, description="length of the sliding window, seconds"
-    )
+    window_s: float = Field(default=60.0, gt=0, le=86_400, description="length of the sliding window, seconds")
     guard_s: float | None = Field(
         default=None, ge=0, description="most a request may take to reach the provider; default window_s / 40"
     )
@@ -43,9 +41,7 @@ class BreakerSettings(_Strict):
     failures: int = Field(default=5, gt=0, description="failures in a row that open the breaker")
     rate: float = Field(default=0.5, gt=0, le=1, description="share of failures in `window` that opens it")
     window: int = Field(default=20, gt=0, description="calls that the share is taken of")
-    open_s: float = Field(
-        default=15.0, gt=0, description="first pause, seconds; doubles with each failed probe"
-    )
+    open_s: float = Field(default=15.0, gt=0, description="first pause, seconds; doubles with each failed probe")
     open_max_s: float = Field(default=120.0, gt=0, description="longest pause, s")
 
 
@@ -132,9 +128,7 @@ class Candidate(_Strict):
     price: Price | None = Field(default=None, description="default: from the built-in table")
 
 
-_EXTRACTIVE: dict[str, tuple[Candidate, ...]] = {
-    "extractive": (Candidate(account="embedded", model="extractive"),)
-}
+_EXTRACTIVE: dict[str, tuple[Candidate, ...]] = {"extractive": (Candidate(account="embedded", model="extractive"),)}
 
 
 class Attempts(_Strict):
@@ -150,16 +144,14 @@ class Attempts(_Strict):
 class DigestSettings(_Strict):
     """How a folder is digested."""
 
-    map_model: str | None = Field(
-        default=None, description="route that reads source; default: the first of models"
-    )
-    reduce_model: str | None = Field(
-        default=None, description="route that merges summaries; default: as map_model"
-    )
+    map_model: str | None = Field(default=None, description="route that reads source; default: the first of models")
+    reduce_model: str | None = Field(default=None, description="route that merges summaries; default: as map_model")
     map_budget: int = Field(default=4000, ge=256, description="tokens of source a map call reads")
     reduce_budget: int = Field(default=12_000, ge=1024, description="tokens of summaries a reduce call reads")
     max_file_bytes: int = Field(default=2_000_000, gt=0, description="larger files are skipped, bytes")
-    map_answer: int = Field(default=600, ge=32, description="most tokens of a map answer, or 100 a file if that is more")
+    map_answer: int = Field(
+        default=600, ge=32, description="most tokens of a map answer, or 100 a file if that is more"
+    )
     reduce_answer: int = Field(default=900, ge=32, description="most tokens of a reduce answer")
 
 
@@ -167,7 +159,7 @@ class Config(_Strict):
     """The whole of `understudy.yaml`.
 
     `models` gives each route its candidates, best first: the second steps in when the first fails. The
-    account `embedded` exists even where the file doesn't define it, so that any route can fall back on it.
+    account `embedded` exists even where the file doesn't define it, so that any route can fall back to it.
     """
 
     accounts: dict[Name, Account] = Field(
@@ -208,9 +200,7 @@ class Config(_Strict):
 
     @model_validator(mode="after")
     def _references_meet(self) -> Self:
-        if "models" not in self.model_fields_set and any(
-            it.kind != "embedded" for it in self.accounts.values()
-        ):
+        if "models" not in self.model_fields_set and any(it.kind != "embedded" for it in self.accounts.values()):
             raise _mistake("is missing: accounts are defined, but no model uses them", "models")
         for key in ("map_model", "reduce_model"):
             route = getattr(self.digest, key)
@@ -247,3 +237,8 @@ def _mistake(message: str, *path: str | int) -> PydanticCustomError:
 def _hint(word: str, known: Iterable[str]) -> str:
     names = sorted(known)
     return did_you_mean(word, names) or f" (defined: {', '.join(names) or 'none'})"
+
+
+def encode(config: Config) -> bytes:
+    """A configuration as it travels: JSON with its references unresolved."""
+    return config.model_dump_json(exclude_defaults=True).encode()

@@ -71,9 +71,7 @@ class CallError(UnderstudyError):
 
     kind: FailureKind = "server"
 
-    def __init__(
-        self, message: str, *, retry_after: float | None = None, status: int = 0, sent: bool = True
-    ) -> None:
+    def __init__(self, message: str, *, retry_after: float | None = None, status: int = 0, sent: bool = True) -> None:
         super().__init__(message)
         self.retry_after = retry_after
         self.status = status
@@ -83,9 +81,7 @@ class CallError(UnderstudyError):
         return (_rebuild, (type(self), str(self), self.retry_after, self.status, self.sent))
 
 
-def _rebuild(
-    cls: type[CallError], message: str, retry_after: float | None, status: int, sent: bool
-) -> CallError:
+def _rebuild(cls: type[CallError], message: str, retry_after: float | None, status: int, sent: bool) -> CallError:
     return cls(message, retry_after=retry_after, status=status, sent=sent)
 
 

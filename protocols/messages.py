@@ -14,7 +14,6 @@ class Message(msgspec.Struct, frozen=True):
     """Base of all payloads: the class name is the tag on the wire."""
 
 
-
 # Between a holder of leases and a Provider ----------------------------------------------------------------------------
 
 

@@ -76,9 +76,7 @@ def resolve(text: str, environ: Mapping[str, str]) -> str:
     return _INSIDE.sub(lambda match: _look_up(match[1], environ), text)
 
 
-def missing(
-    config: "Config", environ: Mapping[str, str], routes: Iterable[str] | None = None
-) -> list[Missing]:
+def missing(config: "Config", environ: Mapping[str, str], routes: Iterable[str] | None = None) -> list[Missing]:
     """The references in `config` whose variable is not set (or empty), in the order of the file.
 
     Args:
@@ -112,9 +110,7 @@ def flaw_of_key(text: str) -> str:
 def flaw_of_header(name: str, text: str) -> str:
     """What is wrong with a header's value, without repeating it; only secret headers need a reference."""
     if name.lower() in _SECRET_HEADERS and not names(text):
-        return (
-            "holds a literal; secrets don't belong in a file: write ${NAME} and set that environment variable"
-        )
+        return "holds a literal; secrets don't belong in a file: write ${NAME} and set that environment variable"
     return "must be one line" if "\n" in text or "\r" in text else ""
 
 
@@ -128,9 +124,7 @@ def flaw_of_url(text: str) -> str:
     except ValueError:
         return "is not a URL: write for example https://api.openai.com/v1 or http://127.0.0.1:8000/v1"
     if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_a_number:
-        return (
-            "is not an http(s) URL: write for example https://api.openai.com/v1 or http://127.0.0.1:8000/v1"
-        )
+        return "is not an http(s) URL: write for example https://api.openai.com/v1 or http://127.0.0.1:8000/v1"
     if parts.username is not None or parts.password is not None:
         return "holds credentials; write them as a reference in api_key or headers"
     return ""

@@ -29,7 +29,7 @@ def _files(report: dict[str, object]) -> Counter[str]:
 
 
 def test_embedded_digest_accounts_for_every_file(cluster: Cluster, tmp_path: Path) -> None:
-    """With no key and no configuration every text file is summarised or packed, and all else is skipped with a reason."""
+    """With no key every text file is summarised or packed, and all else is skipped with a reason."""
     root = tmp_path / "repo"
     (root / "pkg").mkdir(parents=True)
     (root / "README.md").write_text("# Sample\n\nA sample project that adds numbers.\n")
@@ -46,7 +46,7 @@ def test_embedded_digest_accounts_for_every_file(cluster: Cluster, tmp_path: Pat
 
 
 def test_digest_over_http_pays_for_each_call_once(cluster: Cluster, tmp_path: Path) -> None:
-    """Over a real socket each pack is sent once, the bill is what the ledger says, and the key is nowhere to be seen."""
+    """Each pack is sent once, the bill is what the ledger says, and the key is nowhere to be seen."""
     root = repository(tmp_path / "repo", files=30)
     with SimulatorProcess(Settings(answer=Answer(mode="digest"), keys=[KEY["SIM_KEY"]])) as simulator:
         config = configuration(tmp_path, simulator)

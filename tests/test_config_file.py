@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from understudy.cluster.config_file import MAX_BYTES, load, parse, schema
 from understudy.protocols.config import Config
 from understudy.protocols.errors import ConfigError

@@ -8,6 +8,7 @@ from genai_prices import Usage as TheirUsage
 from genai_prices import calc_price
 from hypothesis import given
 from hypothesis import strategies as st
+
 from understudy.actors.prices import FREE, PICO, PriceBook, Rate, Tier, cost, dollars
 from understudy.protocols.chat import Usage
 from understudy.protocols.config import Account, Candidate, Config, Price

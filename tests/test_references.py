@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from understudy.protocols.config import Account, Candidate, Config
 from understudy.protocols.errors import ConfigError
 from understudy.protocols.references import flaw_of_key, flaw_of_url, missing, names, parse, resolve

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from understudy.cluster.report import html, markdown
 from understudy.cluster.report.build import Facts, build
 from understudy.cluster.report.write import write

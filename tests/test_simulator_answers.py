@@ -8,6 +8,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from understudy.cluster.simulator.answers import BadRequestError, count_tokens, parse_chat, write_reply
 from understudy.cluster.simulator.faults import Dice, current_outage, latency_s, pick_fault
 from understudy.cluster.simulator.settings import Answer, Faults, Latency, Outage

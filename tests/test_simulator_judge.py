@@ -8,6 +8,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from understudy.cluster.simulator.engine import Engine
 from understudy.cluster.simulator.judge import (
     check_windows,

@@ -7,6 +7,7 @@ from email.utils import parsedate_to_datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from understudy.cluster.simulator import wire
 from understudy.cluster.simulator.quota import Limiter, admit
 from understudy.cluster.simulator.settings import Quota, RetryAfterForm

@@ -16,6 +16,7 @@ import orjson
 import psutil
 import pytest
 import pytest_asyncio
+
 from understudy.cluster.simulator import (
     Answer,
     Faults,

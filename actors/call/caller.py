@@ -1,7 +1,6 @@
 """Carries out one logical call: the shell around `CallPolicy`, over a holder's channels."""
 
 import asyncio
-import dataclasses
 import random
 import time
 from collections.abc import Mapping
@@ -10,26 +9,11 @@ from ...protocols.chat import ChatReply, ChatRequest
 from ...protocols.config import Attempts, Candidate
 from ...protocols.errors import CallError
 from ..channel.channel import Blocked, Channel, Cost
-from ..prices import PriceBook, cost as cost_of
+from ..prices import PriceBook
+from ..prices import cost as cost_of
 from ..router.core import Health, Router
+from .outcome import CallOutcome
 from .policy import CallPolicy, GiveUp, Try
-
-
-@dataclasses.dataclass(slots=True)
-class CallOutcome:
-    """What a logical call came to, and what it used over all attempts.
-
-    `reply` is None exactly when `error` says why; `model` is who answered, or who failed last. `cost` is
-    picodollars, -1 as soon as one attempt's price is unknown.
-    """
-
-    reply: ChatReply | None = None
-    error: str = ""
-    model: str = ""
-    attempts: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost: int = 0
 
 
 class Caller:
@@ -71,7 +55,7 @@ class Caller:
             verdict = policy.next(now=time.monotonic())
             if isinstance(verdict, Try):
                 candidate = candidates[verdict.candidate]
-                if await self._attempt(request, candidate, verdict.candidate, policy, outcome, tokens):
+                if await self._attempt(request, candidate, verdict.candidate, policy, outcome=outcome, tokens=tokens):
                     return outcome
             elif isinstance(verdict, GiveUp):
                 if verdict.spent:
@@ -86,6 +70,7 @@ class Caller:
         candidate: Candidate,
         place: int,
         policy: CallPolicy,
+        *,
         outcome: CallOutcome,
         tokens: int,
     ) -> bool:

@@ -96,19 +96,9 @@ class Switchboard:
 
 def _endpoint(account: Account, environ: Mapping[str, str]) -> tuple[str, dict[str, str]]:
     """Where to post, and the headers with the secrets resolved. Raises `ConfigError` for a missing variable."""
-
-
     headers: dict[str, Any] = {key: resolve(value, environ) for key, value in account.headers.items()}
     if account.api_key is not None:
         headers["Authorization"] = f"Bearer {resolve(account.api_key, environ)}"
     if account.organization is not None:
         headers["OpenAI-Organization"] = resolve(account.organization, environ)
     return resolve(account.base_url, environ).rstrip("/") + PATH, headers
-
-
-def encode_config(config: Config) -> bytes:
-    """A configuration as it travels: JSON with references unresolved."""
-    return config.model_dump_json(exclude_defaults=True).encode()
-
-
-

@@ -4,7 +4,7 @@ import math
 from typing import Final
 
 START: Final = 1.25
-"""Until enough replies were seen: o200k counts 5–20 % less than other families' tokenizers for the same text."""
+"""Until enough replies were seen: o200k counts 5 to 20 % less than other families' tokenizers for the same text."""
 ENOUGH: Final = 20
 MARGIN: Final = 1.02
 PROMPT: Final = 8

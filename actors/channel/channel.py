@@ -94,9 +94,7 @@ class HttpChannel:
             raise
         finally:
             now = time.monotonic()
-            self.lease.end(
-                permit, tokens=used, outcome=outcome, cost=picos, output=output, now=now, worked_s=worked
-            )
+            self.lease.end(permit, tokens=used, outcome=outcome, cost=picos, output=output, now=now, worked_s=worked)
             self._pump()
         return reply
 

@@ -130,7 +130,7 @@ class Lease:
         now: float,
         worked_s: float = 0.0,
     ) -> None:
-        """A call has ended; `tokens` is what the provider counts for it, `worked_s` how long it says it worked on it."""
+        """A call has ended; `tokens` is what the provider counts for it, `worked_s` how long it says it worked."""
         if not self._spent:
             self._oldest = now
         self._spent.append(_Ended(permit, now - permit.at, tokens, outcome, cost, output, worked_s))

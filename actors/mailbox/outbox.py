@@ -10,7 +10,7 @@ from ...protocols.envelope import Envelope
 MAX_COUNT: Final = 10_000
 BATCH_COUNT: Final = 512
 BATCH_BYTES: Final = 90_000
-"""A Ray call whose arguments pass 100 KB goes through the object store and costs 3–5 times as much."""
+"""A Ray call whose arguments pass 100 KB goes through the object store and costs 3 to 5 times as much."""
 
 
 class Outbox:

@@ -17,7 +17,7 @@ from .outbox import Outbox
 log = structlog.get_logger(__name__)
 
 P = TypeVar("P", bound=Message)
-Handler = Callable[[Envelope, Any], Payload | None | Awaitable[Payload | None]]
+Handler = Callable[[Envelope, Any], Payload | Awaitable[Payload | None] | None]
 
 
 class Peer(Protocol):
@@ -150,7 +150,7 @@ class Post:
 
     # Hearing ----------------------------------------------------------------------------------------------------------
 
-    def on(self, kind: type[P], handler: Callable[[Envelope, P], Payload | None | Awaitable[Payload | None]]) -> None:
+    def on(self, kind: type[P], handler: Callable[[Envelope, P], Payload | Awaitable[Payload | None] | None]) -> None:
         """Hands each message of that type to `handler(envelope, payload)`; what it returns is the answer to an ask."""
         self._handlers[kind] = handler
 

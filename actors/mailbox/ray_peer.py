@@ -8,7 +8,6 @@ from typing import Any, Final, TypeVar
 from ...protocols.errors import ActorDied
 from .post import Peer, Resolve
 
-
 T = TypeVar("T")
 
 _THREAD: Final = ThreadPoolExecutor(1, thread_name_prefix="ray-control")

@@ -148,7 +148,7 @@ class Mapper(ActorShell):
             return await work.interpreter.map(number, item, work.caller)
         except UnderstudyError as error:
             return ItemDone(number, error=str(error))
-        except Exception as error:  # a fault in one item's interpretation keeps all others
+        except Exception as error:  # noqa: BLE001 - a fault in one item's interpretation keeps all others
             log.exception("item_failed", job=work.spec.id, item=number)
             return ItemDone(number, error=f"{type(error).__name__}: {error}"[:500])
 

@@ -10,8 +10,8 @@ from ...protocols.messages import Absorb, CancelJob, ItemDone, JobBroken, NodesD
 from ..call.caller import Caller
 from ..call.switchboard import Switchboard
 from ..interpreter import Interpreter, load
-from ..mapper.blocks import decode_spec
 from ..mailbox.ray_peer import RayPeer, ray_resolver
+from ..mapper.blocks import decode_spec
 from ..shell import ActorShell, log
 from .core import TreeCore
 

@@ -19,9 +19,9 @@ from ...protocols.errors import UnderstudyError, UsageError
 from ...protocols.report import Report
 from ...supervisors.digest.plan import Estimate, Found, Planner, estimate
 from ..config_file import load
+from ..local import Settings
 from ..report.build import Facts, build
 from ..report.write import write
-from ..local import Settings
 from ..session import Session
 from ..walk import walk
 from . import show

@@ -8,7 +8,6 @@ from typing import Self
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.markdown import Markdown
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -57,9 +56,7 @@ class Progress:
 
     def __enter__(self) -> Self:
         if self._console.is_terminal and not self._quiet:
-            self._live = Live(
-                get_renderable=self._draw, console=self._console, refresh_per_second=8, transient=True
-            )
+            self._live = Live(get_renderable=self._draw, console=self._console, refresh_per_second=8, transient=True)
             self._live.start()
         return self
 
@@ -149,6 +146,8 @@ def result(console: Console, report: Report, paths: list[Path], shorten: Callabl
     if report.question:  # passages are lines of their own, which Markdown would join
         console.print(report.summary or "no answer", markup=False, highlight=False)
     else:
+        from rich.markdown import Markdown  # noqa: PLC0415 - 30 ms, at the end and not at the start
+
         console.print(Markdown(report.summary or "*no summary*"))
     console.rule(style="dim")
     count, bill = report.accounting, report.bill

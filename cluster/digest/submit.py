@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import msgspec
 
-from ...actors.call.switchboard import encode_config
 from ...actors.mapper.blocks import pack_block
+from ...protocols.config import encode
 from ...protocols.digest import DigestPlan
 from ...protocols.jobs import EnsureReply, JobSpec, Page
 from ...supervisors.children import standard_reply
@@ -46,7 +46,7 @@ def job_spec(
         title=f"digest {plan.root}",
         interpreter=INTERPRETER,
         spec=msgspec.msgpack.encode(digest),
-        config=encode_config(models.config),
+        config=encode(models.config),
         reduces=True,
         width=width,
         max_cost=max_cost,

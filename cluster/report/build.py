@@ -71,8 +71,7 @@ def build(plan: DigestPlan, summaries: Mapping[int, Summary], bill: Bill, facts:
         bill=bill,
         failures=tuple(failures),
         skipped=tuple(
-            Skipped(path=printable(it.path), reason=it.reason, detail=printable(it.detail))
-            for it in plan.skipped
+            Skipped(path=printable(it.path), reason=it.reason, detail=printable(it.detail)) for it in plan.skipped
         ),
         entries=tuple(entries),
     )
@@ -167,9 +166,7 @@ class _Tree:
         summary, error = self._answer(node)
         parts = len(node.children)
         lost = tuple(
-            self._failure(self._part(child), cause)
-            for child in node.children
-            if (cause := self._answer_at(child))
+            self._failure(self._part(child), cause) for child in node.children if (cause := self._answer_at(child))
         )
         if error:
             known = lost if len(lost) < parts else ()  # where all parts are lost, the file's own line says it

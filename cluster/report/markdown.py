@@ -102,9 +102,7 @@ def _bullet(entry: Entry) -> str:
     if entry.error:
         first += f" **{'failed' if entry.state == 'failed' else 'incomplete'}:** {_plain(entry.error)}"
     text = text_block(entry.text)
-    return (
-        first if not text else first + "  \n" + "\n".join(f"  {line}".rstrip() for line in text.split("\n"))
-    )
+    return first if not text else first + "  \n" + "\n".join(f"  {line}".rstrip() for line in text.split("\n"))
 
 
 def _failures(report: Report) -> Iterator[str]:

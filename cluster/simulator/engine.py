@@ -154,15 +154,11 @@ class Engine:
         model = self.settings.models.get(name)
         return self._default_model if model is None and self.settings.any_model else model
 
-    def _admit(
-        self, record: Record, request: ChatRequest, reply: Reply, model: ModelSettings, draw: Draw
-    ) -> Plan:
+    def _admit(self, record: Record, request: ChatRequest, reply: Reply, model: ModelSettings, draw: Draw) -> Plan:
         limiters = self._limiters(record.key, request.model, model)
         if self._forced_left:
             self._forced_left -= 1
-            return _too_many(
-                record, Refusal("requests", self._forced.after_s), limiters, form=self._forced.form
-            )
+            return _too_many(record, Refusal("requests", self._forced.after_s), limiters, form=self._forced.form)
         latency = model.latency or self._latency
         fault = pick_fault(self._faults, draw.fault)
         plan = Plan(record, "reply", "ok", 200, ticket=next(self._tickets), limiters=limiters)
@@ -174,9 +170,7 @@ class Engine:
         if refusal is not None:
             return _too_many(record, refusal, limiters, form=self.settings.retry_after)
         record.accepted = True
-        plan.cost = cost_of(
-            model.input_price, model.output_price, record.prompt_tokens, record.completion_tokens
-        )
+        plan.cost = cost_of(model.input_price, model.output_price, record.prompt_tokens, record.completion_tokens)
         if fault is not None:
             plan.outcome = FAULT_OUTCOMES[fault]
         if fault is None or fault in ("malformed", "cut"):

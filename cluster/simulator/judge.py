@@ -103,9 +103,7 @@ def summarise(
     )
 
 
-def check_windows(
-    accepted: Iterable[Record], quota: Quota, model_quotas: Mapping[str, Quota]
-) -> list[WindowCheck]:
+def check_windows(accepted: Iterable[Record], quota: Quota, model_quotas: Mapping[str, Quota]) -> list[WindowCheck]:
     """One check a key, and one a key and model that has a quota of its own."""
     by_scope: dict[tuple[str, str | None], list[Record]] = {}
     for record in sorted(accepted, key=lambda record: record.t):

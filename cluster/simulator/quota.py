@@ -131,9 +131,7 @@ def _longer(one: Refusal | None, other: Refusal) -> Refusal:
     return other if one is None or other.wait_s > one.wait_s else one
 
 
-def admit(
-    limiters: Sequence[Limiter], ticket: int, tokens: int, *, ends_at: float, now: float
-) -> Refusal | None:
+def admit(limiters: Sequence[Limiter], ticket: int, tokens: int, *, ends_at: float, now: float) -> Refusal | None:
     """Count a request in all limiters, or in none and say which of them keeps it out longest."""
     worst: Refusal | None = None
     for limiter in limiters:

@@ -216,21 +216,15 @@ async def serve(settings: Settings, host: str = "127.0.0.1", port: int = 0) -> R
         writer: AbstractStreamWriter,
         task: "asyncio.Task[None]",
     ) -> web.BaseRequest:
-        return web.BaseRequest(
-            message, payload, protocol, writer, task, loop, client_max_size=settings.max_body_bytes
-        )
+        return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=settings.max_body_bytes)
 
-    server = web.Server(
-        Handler(engine), request_factory=make_request, handler_cancellation=True, access_log=None
-    )
+    server = web.Server(Handler(engine), request_factory=make_request, handler_cancellation=True, access_log=None)
     listener = await loop.create_server(server, host, port, backlog=4096)
     bound = listener.sockets[0].getsockname()[1]
     return Running(engine, host, bound, server, listener)
 
 
-def run(
-    settings: Settings, host: str = "127.0.0.1", port: int = 8080, *, stop_with_stdin: bool = False
-) -> None:
+def run(settings: Settings, host: str = "127.0.0.1", port: int = 8080, *, stop_with_stdin: bool = False) -> None:
     """Serve in this process until SIGINT or SIGTERM, or until stdin is closed if so asked.
 
     Prints one JSON line ``{"url", "pid"}`` to stdout once it listens. Raises OSError if the address is taken.

@@ -4,10 +4,11 @@ A pack is mapped to a summary of each of its chunks; a node of the tree merges i
 """
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from ...actors.call.caller import Caller, CallOutcome
+from ...actors.call.outcome import CallOutcome
 from ...protocols.chat import ChatRequest, render_message
 from ...protocols.digest import Node, Pack, Summary
 from ...protocols.jobs import JobSpec
@@ -16,6 +17,9 @@ from .collapse import groups
 from .prompts import map_request, reduce_request
 from .sections import passages, sections
 from .tokens import count
+
+if TYPE_CHECKING:  # a driver reads answers and calls nobody: aiohttp's and the channels' import is not its to pay
+    from ...actors.call.caller import Caller
 
 
 class DigestSpec(msgspec.Struct, frozen=True):
@@ -73,13 +77,11 @@ class DigestInterpreter:
 
     # Map --------------------------------------------------------------------------------------------------------------
 
-    async def map(self, number: int, item: bytes, caller: Caller) -> ItemDone:
+    async def map(self, number: int, item: bytes, caller: "Caller") -> ItemDone:
         """Summarises the chunks of a pack in one call."""
         spec = self._spec
         pack = msgspec.msgpack.decode(item, type=Pack)
-        request = map_request(
-            pack.chunks, model=spec.map_model, max_tokens=spec.map_answer, question=spec.question
-        )
+        request = map_request(pack.chunks, model=spec.map_model, max_tokens=spec.map_answer, question=spec.question)
         outcome = await caller.call(request, tokens=pack.tokens + 250)
         if outcome.reply is None:
             return _done(number, outcome)
@@ -111,7 +113,7 @@ class DigestInterpreter:
             for node, text in zip(nodes, answer.texts, strict=True)
         ]
 
-    async def reduce(self, node: int, children: Mapping[int, ItemDone], caller: Caller) -> ItemDone:
+    async def reduce(self, node: int, children: Mapping[int, ItemDone], caller: "Caller") -> ItemDone:
         """Merges the children of a node; a node with one good child passes it through without a call."""
         here = self._spec.nodes[node]
         good = [child for child in here.children if not children[child].error]
@@ -120,16 +122,14 @@ class DigestInterpreter:
             causes = sorted({children[child].error for child in here.children})
             return ItemDone(node, error=f"all {len(failed)} parts failed: {causes[0]}"[:500])
         answers = {child: read(children[child]) for child in good}
-        parts = [
-            (self._spec.nodes[child].path, answers[child].texts[0]) for child in good if answers[child].texts[0]
-        ]
+        parts = [(self._spec.nodes[child].path, answers[child].texts[0]) for child in good if answers[child].texts[0]]
         if len(here.children) == 1 and here.path != "./":
             data = msgspec.structs.replace(answers[good[0]], failed=failed)
             return ItemDone(node, msgspec.msgpack.encode(data))
         return await self._merge(node, here.path, parts, failed, caller)
 
     async def _merge(
-        self, node: int, path: str, parts: list[tuple[str, str]], failed: tuple[str, ...], caller: Caller
+        self, node: int, path: str, parts: list[tuple[str, str]], failed: tuple[str, ...], caller: "Caller"
     ) -> ItemDone:
         """Merges in as many rounds as the budget needs; the bill of all rounds is the node's."""
         total = CallOutcome()
@@ -150,7 +150,7 @@ class DigestInterpreter:
                 return _done(node, total, Answer((merged[0][1],), failed=failed))
             parts = merged
 
-    async def _call(self, path: str, parts: Sequence[tuple[str, str]], caller: Caller) -> CallOutcome:
+    async def _call(self, path: str, parts: Sequence[tuple[str, str]], caller: "Caller") -> CallOutcome:
         spec = self._spec
         request = reduce_request(
             path, parts, model=spec.reduce_model, max_tokens=spec.reduce_answer, question=spec.question

@@ -47,10 +47,7 @@ def pack(chunks: Sequence[Chunk], budget: int) -> list[Pack]:
     for held in bins:
         held.places.sort()
     bins.sort(key=lambda held: held.places[0])
-    return [
-        Pack(number, tuple(chunks[place] for place in held.places), held.cost)
-        for number, held in enumerate(bins)
-    ]
+    return [Pack(number, tuple(chunks[place] for place in held.places), held.cost) for number, held in enumerate(bins)]
 
 
 def _next_fit(whole: Iterable[int], costs: Sequence[int], budget: int) -> list[_Bin]:
@@ -68,9 +65,7 @@ def _by_folder(whole: Sequence[int], paths: Sequence[str], costs: Sequence[int],
     closed: list[_Bin] = []
     waiting: dict[tuple[str, ...], list[_Bin]] = {}
     parts = {place: tuple(paths[place].split("/")[:-1]) for place in whole}
-    for folder, places in groupby(
-        sorted(whole, key=lambda place: (parts[place], place)), key=parts.__getitem__
-    ):
+    for folder, places in groupby(sorted(whole, key=lambda place: (parts[place], place)), key=parts.__getitem__):
         waiting[folder] = [_Bin([place], costs[place]) for place in places]
     for depth in range(max(map(len, waiting), default=0), -1, -1):
         for folder in sorted(folder for folder in waiting if len(folder) == depth):

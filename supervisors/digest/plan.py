@@ -127,9 +127,7 @@ class Planner:
         for skipped in self._skipped:
             reasons[skipped.reason] = reasons.get(skipped.reason, 0) + 1
         found = ", ".join(f"{number} {reason}" for reason, number in sorted(reasons.items()))
-        return (
-            f"{self._root}: no text to read, all is left out ({found}): give a folder that holds text files"
-        )
+        return f"{self._root}: no text to read, all is left out ({found}): give a folder that holds text files"
 
 
 def _said(reason: str) -> str:
@@ -145,9 +143,7 @@ def estimate(plan: DigestPlan, settings: DigestSettings) -> Estimate:
         if node.kind == "chunk":
             sizes.append(-(-answers[node.pack] // len(plan.packs[node.pack].chunks)))
         else:
-            sizes.append(
-                reduces.merge([sizes[child] for child in node.children], needed=_is_root(node, plan))
-            )
+            sizes.append(reduces.merge([sizes[child] for child in node.children], needed=_is_root(node, plan)))
     return Estimate(
         map_calls=len(plan.packs),
         map_input_tokens=sum(pack.tokens + _MAP_PROMPT for pack in plan.packs),

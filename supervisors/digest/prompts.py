@@ -37,8 +37,8 @@ _REDUCE: Final = (
 )
 _REDUCE_QUESTION: Final = (
     "Below is what was found in the parts of {what}. Merge it into one answer to the question: first the answer in a "
-    "few sentences, then the passages that support it, each as one line `[relevance 0-1] path:line: passage`, best first, "
-    "without duplicates. If none answers it, write exactly: No passage answers this.\n\nSummarise: {path}"
+    "few sentences, then the passages that support it, each as one line `[relevance 0-1] path:line: passage`, best "
+    "first, without duplicates. If none answers it, write exactly: No passage answers this.\n\nSummarise: {path}"
 )
 
 

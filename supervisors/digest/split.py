@@ -66,9 +66,7 @@ def split(path: str, text: str, language: str, budget: int) -> list[Chunk]:
         ValueError: if `budget` is below `SMALLEST_BUDGET`.
     """
     if budget < SMALLEST_BUDGET:
-        raise ValueError(
-            f"a budget of {budget} tokens is too small to split text: use {SMALLEST_BUDGET} or more"
-        )
+        raise ValueError(f"a budget of {budget} tokens is too small to split text: use {SMALLEST_BUDGET} or more")
     total = count(text)
     pieces = [(text, total)] if total <= budget else _pieces(text, total, language, budget)
     chunks: list[Chunk] = []

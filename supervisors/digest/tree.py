@@ -77,8 +77,7 @@ class _Growth:
         """Add the leaves of a file to the innermost folder, under a node of their own if several."""
         first = len(self.nodes)
         self.nodes += [
-            Node(first + place, "chunk", path, pack=pack, place=seat)
-            for place, (_, pack, seat) in enumerate(leaves)
+            Node(first + place, "chunk", path, pack=pack, place=seat) for place, (_, pack, seat) in enumerate(leaves)
         ]
         ids = tuple(range(first, len(self.nodes)))
         self._open[-1][1].append(ids[0] if len(ids) == 1 else self._append("file", path, ids))

@@ -18,9 +18,8 @@ from ..children import SUPERVISOR, ChildSpec, Spawner, check, core_children, pro
 from ..proof import differing
 from .core import Announce, Start, TreeOfActors
 
-
 LATER_S: Final = 0.7
-"""Processes that start at once share two cores: the first mapped chunk came 0.5 s later when all were started together."""
+"""Processes that start at once share two cores: started all together, the first mapped chunk came 0.5 s later."""
 
 
 class Director(ActorShell):

@@ -41,11 +41,11 @@ class _Child:
 class TreeOfActors:
     """One-for-one supervision: a child that dies is restarted alone, under its name, as often as its limit allows.
 
-        Director
-        ├── Supervisor
-        ├── Provider …    a successor counts its whole quota as used: nobody knows what was spent
-        ├── Mapper …      what it had goes to the others
-        └── Reducer …     is told again what its predecessor knew
+    Director
+    ├── Supervisor
+    ├── Provider …    a successor counts its whole quota as used: nobody knows what was spent
+    ├── Mapper …      what it had goes to the others
+    └── Reducer …     is told again what its predecessor knew
     """
 
     def __init__(self, limit: RestartLimit | None = None) -> None:
@@ -91,9 +91,7 @@ class TreeOfActors:
     def names(self, role: str) -> tuple[str, ...]:
         """The children of a role that are, or will be, there."""
         return tuple(
-            name
-            for name, child in self._children.items()
-            if child.spec.role == role and child.state != "given up"
+            name for name, child in self._children.items() if child.spec.role == role and child.state != "given up"
         )
 
     def alive(self) -> tuple[str, ...]:

@@ -9,7 +9,6 @@ from typing import Final
 from ...protocols.jobs import Bill, JobSpec, JobState
 from ...protocols.messages import ItemDone, Slice
 
-
 AHEAD: Final = 4
 """Widths of work a Mapper has in hand: with 2 it waited for slices at 3,000 calls a second."""
 
