@@ -36,12 +36,11 @@ class Cluster:
 
     environ: dict[str, str]
 
-    def run(self, *arguments: str, cwd: Path | None = None, **variables: str) -> Finished:
+    def run(self, *arguments: str, **variables: str) -> Finished:
         """Runs `understudy ARGUMENTS` to its end."""
         done = subprocess.run(
             [*COMMAND, *arguments],
             env=self.environ | variables,
-            cwd=cwd,
             capture_output=True,
             text=True,
             timeout=120,

@@ -79,11 +79,11 @@ def test_unreachable_endpoint(cluster: Cluster, tmp_path: Path, source: str) -> 
 
 def test_wrong_key_and_unknown_model(cluster: Cluster, tmp_path: Path, source: str) -> None:
     """A key that the provider refuses, and a model that it does not have; its ledger stays empty."""
-    with SimulatorProcess(Settings(keys=["another"])) as simulator:
+    with SimulatorProcess(Settings(keys=("another",))) as simulator:
         config = str(configuration(tmp_path, simulator))
         _refused(cluster, source, "--config", config, says="refuses the key")
         assert not [record for record in simulator.ledger() if record.outcome == "ok"]
-    with SimulatorProcess(Settings(keys=[cluster.environ["SIM_KEY"]])) as simulator:
+    with SimulatorProcess(Settings(keys=(cluster.environ["SIM_KEY"],))) as simulator:
         path = configuration(tmp_path, simulator)
         path.write_text(path.read_text().replace("sim-small", "sim-smal"))
         _refused(cluster, source, "--config", str(path), says="did you mean 'sim-small'?")

@@ -48,7 +48,7 @@ def test_embedded_digest_accounts_for_every_file(cluster: Cluster, tmp_path: Pat
 def test_digest_over_http_pays_for_each_call_once(cluster: Cluster, tmp_path: Path) -> None:
     """Each pack is sent once, the bill is what the ledger says, and the key is nowhere to be seen."""
     root = repository(tmp_path / "repo", files=30)
-    with SimulatorProcess(Settings(answer=Answer(mode="digest"), keys=[KEY["SIM_KEY"]])) as simulator:
+    with SimulatorProcess(Settings(answer=Answer(mode="digest"), keys=(KEY["SIM_KEY"],))) as simulator:
         config = configuration(tmp_path, simulator)
         arguments = ("digest", str(root), "--json", "--config", str(config), "--out", str(tmp_path / "out"))
         done = cluster.run(*arguments, **KEY)
@@ -58,7 +58,7 @@ def test_digest_over_http_pays_for_each_call_once(cluster: Cluster, tmp_path: Pa
         assert done.code == 2
         assert "refuses the key" in done.err
         assert answered(simulator) == 0
-    with SimulatorProcess(Settings(answer=Answer(mode="digest"), keys=[cluster.environ["SIM_KEY"]])) as simulator:
+    with SimulatorProcess(Settings(answer=Answer(mode="digest"), keys=(cluster.environ["SIM_KEY"],))) as simulator:
         config = configuration(tmp_path, simulator)
         done = cluster.run(*arguments)
         ledger = [record for record in simulator.ledger() if record.outcome == "ok"]

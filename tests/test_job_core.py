@@ -156,7 +156,7 @@ def test_money_for_merging_is_kept() -> None:
 
 def test_what_a_dead_mapper_may_have_paid_stays_reserved() -> None:
     """Its calls may have been answered and billed: the budget counts them until it is known."""
-    core = JobCore(spec(width=1, max_cost=12, item_cost=3))
+    core = JobCore(spec(width=1, max_cost=9, item_cost=3))
     core.mapper_up("a")
     core.add_block(2)
     assert sum(send.piece.stop - send.piece.start for send in core.hand_out()) == 2
