@@ -159,6 +159,9 @@ class Session:
             if isinstance(cause, UnderstudyError):
                 raise cause from None
             raise
+        except ray.exceptions.RayActorError as error:
+            text = str(error).strip().split("\n", 1)[0]
+            raise UnderstudyError(f"an actor died before it answered ({text}); run the command again") from None
 
 
 def secret_names(config: Config) -> tuple[str, ...]:

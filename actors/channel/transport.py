@@ -61,6 +61,8 @@ class AiohttpTransport:
     def __init__(self, url: str, headers: Mapping[str, str], timeouts: Timeouts) -> None:
         self._url = URL(url)
         self._headers = {"Content-Type": "application/json", **headers}
+        # What must never come back in an error's text, should a provider repeat it. Short words are no secrets.
+        self._secrets = [value.split()[-1].encode() for value in headers.values() if len(value.split()[-1]) >= 8]
         self._timeouts = timeouts
         self._session: aiohttp.ClientSession | None = None
 
@@ -84,7 +86,11 @@ class AiohttpTransport:
         started = time.monotonic()
         try:
             async with session.post(self._url, data=body) as reply:
-                return HttpReply(reply.status, reply.headers, await reply.read())
+                body = await reply.read()
+                if reply.status != 200:
+                    for secret in self._secrets:
+                        body = body.replace(secret, b"[secret]")
+                return HttpReply(reply.status, reply.headers, body)
         except aiohttp.ClientConnectorError as error:
             raise ConnectionFault(f"no connection to {self._where()}: {error.strerror or error}", sent=False) from None
         except aiohttp.ConnectionTimeoutError:

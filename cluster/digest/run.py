@@ -93,6 +93,7 @@ class _Digest:
         self._options = options
         # What a person reads goes to standard error with --json, so that standard output is JSON alone.
         self._console = Console(stderr=options.json, soft_wrap=False)
+        self._config_max: float | None = None
         self._began = time.monotonic()
         self._started = datetime.now(tz=UTC).isoformat(timespec="seconds")
 
@@ -100,6 +101,7 @@ class _Digest:
         """See `digest`."""
         options = self._options
         config = load(options.config)
+        self._config_max = config.max_cost
         models = choose(config, options.map_model, options.reduce_model)
         _check(options)
         found = walk(options.path, config.digest)  # says at once what is wrong with the path
@@ -159,15 +161,15 @@ class _Digest:
 
     def _max_cost(self) -> int:
         """Picodollars, -1 for no bound."""
-        dollars = self._options.max_cost
+        dollars = self._options.max_cost if self._options.max_cost is not None else self._config_max
         return -1 if dollars is None else round(dollars * 1e12)
 
     def _afford(self, cast: Forecast) -> None:
         most = self._max_cost()
         if most >= 0 and cast.cost is not None and cast.cost > most:
             raise UsageError(
-                f"the plan costs about {show.money(cast.cost)}, more than --max-cost {show.money(most)}; nothing was "
-                "spent; raise it, digest less, or choose cheaper models (--plan shows where it goes)"
+                f"the plan costs about {show.money(cast.cost)}, more than the {show.money(most)} allowed; nothing was "
+                "spent; raise --max-cost (or max_cost), digest less, or choose cheaper models (see --plan)"
             )
 
     # Working ----------------------------------------------------------------------------------------------------------

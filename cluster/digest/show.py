@@ -148,7 +148,8 @@ def result(console: Console, report: Report, paths: list[Path], shorten: Callabl
     else:
         from rich.markdown import Markdown  # noqa: PLC0415 - 30 ms, at the end and not at the start
 
-        console.print(Markdown(report.summary or "*no summary*"))
+        # `__init__.py` is a name, not emphasis
+        console.print(Markdown(report.summary.replace("__", r"\_\_") or "*no summary*"))
     console.rule(style="dim")
     count, bill = report.accounting, report.bill
     if report.notice:
