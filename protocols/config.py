@@ -31,7 +31,9 @@ class Limits(_Strict):
     concurrency: int | None = Field(default=None, gt=0, description="calls in flight at once")
     window_s: float = Field(default=60.0, gt=0, le=86_400, description="length of the sliding window, seconds")
     guard_s: float | None = Field(
-        default=None, ge=0, description="most a request may take to reach the provider; default window_s / 40"
+        default=None,
+        ge=0,
+        description="most a request may take to reach the provider; default window_s / 40, at least 0.5 s",
     )
 
 

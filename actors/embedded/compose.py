@@ -118,11 +118,16 @@ def parse(text: str) -> Sketch:
     listings: list[Listing] = []
     for line in text.splitlines():
         heading = _LISTING.match(line)
-        if heading is not None:
+        if heading is not None and _is_listing(line[heading.end() :]):
             listings.append(_parse_listing(heading[1], line[heading.end() :]))
         elif not listings and not line.startswith(("- ", "* ", "#", "|", ">", "```")) and line.strip():
             lead.extend(split(line.strip()))
     return Sketch(tuple(lead), tuple(listings))
+
+
+def _is_listing(line: str) -> bool:
+    """True where nothing stands on the line but items; prose such as ``Note: `x` makes y`` is none."""
+    return not _MORE.sub("", _ITEM.sub("", line)).strip(" ,.")
 
 
 def _parse_listing(heading: str, line: str) -> Listing:
