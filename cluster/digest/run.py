@@ -20,8 +20,6 @@ from ...protocols.report import Report
 from ...supervisors.digest.plan import Estimate, Found, Planner, estimate
 from ..config_file import load
 from ..local import Settings
-from ..report.build import Facts, build
-from ..report.write import write
 from ..session import Session
 from ..walk import walk
 from . import show
@@ -217,6 +215,8 @@ class _Digest:
 
     def _finish(self, plan: DigestPlan, models: Models, gathered: Gathered, *, cancelled: bool) -> int:
         report = self._report(plan, models, gathered, cancelled=cancelled)
+        from ..report.write import write  # noqa: PLC0415 - at the end, not before the first call
+
         paths = write(report, self._options.out)
         wrong = report.check()
         for line in wrong:
@@ -234,6 +234,8 @@ class _Digest:
         return code
 
     def _report(self, plan: DigestPlan, models: Models, gathered: Gathered, *, cancelled: bool) -> Report:
+        from ..report.build import Facts, build  # noqa: PLC0415 - at the end, not before the first call
+
         notice = ""
         if models.embedded:
             from ...actors.embedded import NOTICE  # noqa: PLC0415 - its vocabulary is loaded only where it is used

@@ -96,15 +96,17 @@ class Submission:
         self._supervisor = self._session.actor(reply.supervisor)
         nodes = sum(node.kind != "chunk" for node in plan.nodes)
         providers = list(reply.providers.values())
+        spec = msgspec.msgpack.encode(self.spec)
+        several = blocks(plan)
         opened = self._supervisor.open.remote(
-            msgspec.msgpack.encode(self.spec), reply.reducers[0], list(reply.mappers), providers, nodes
+            spec, reply.reducers[0], list(reply.mappers), providers, nodes, first=next(several)
         )
         self._session.get(opened)
-        for count, data in blocks(plan):
+        for count, data in several:
             # Awaited one by one: an async actor carries out calls as their arguments arrive, and a block of over 100 KB
             # comes by the object store, so that later calls overtake it. Items are numbered by the order of blocks.
             self._session.get(self._supervisor.add_block.remote(self.spec.id, count, data))
-        self._session.get(self._supervisor.seal.remote(self.spec.id))
+        self._supervisor.seal.remote(self.spec.id)  # `follow` tells when it has come
 
     def _ensure(self) -> EnsureReply:
         return self._session.ensure(self._models.config, self.spec.config)

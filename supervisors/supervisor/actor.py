@@ -70,8 +70,20 @@ class Supervisor(ActorShell):
 
     # For drivers ------------------------------------------------------------------------------------------------------
 
-    async def open(self, spec: bytes, reducer: str, mappers: list[str], providers: list[str], nodes: int) -> None:
-        """A job begins; `nodes` is how many nodes of its tree a Reducer is to answer."""
+    async def open(
+        self,
+        spec: bytes,
+        reducer: str,
+        mappers: list[str],
+        providers: list[str],
+        nodes: int,
+        *,
+        first: tuple[int, bytes] | None = None,
+    ) -> None:
+        """A job begins; `nodes` is how many nodes of its tree a Reducer is to answer.
+
+        `first` is its first block (how many items, their bytes), so that work begins with this very call.
+        """
         core = JobCore(decode_spec(spec), nodes)
         if core.spec.id in self._jobs:
             raise ConfigError(f"there is a job {core.spec.id} already")
@@ -83,6 +95,8 @@ class Supervisor(ActorShell):
             core.mapper_up(mapper)
         if core.spec.reduces:
             self.post.tell(reducer, ReduceOpen(core.spec.id), job=core.spec.id)
+        if first is not None:
+            await self.add_block(core.spec.id, *first)
 
     async def add_block(self, job: str, count: int, data: bytes) -> None:
         """A block of items joins; it is put into the object store once, Mappers fetch it from there."""
