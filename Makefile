@@ -13,7 +13,7 @@ install: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip --constraint constraints.txt
-	$(BIN)/python -m pip install --quiet --editable '.[dev]' --constraint constraints.txt
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --editable '.[dev]' --constraint constraints.txt
 	touch $(STAMP)
 
 ## Summarise this repository (or another: make digest WHAT=path) through real Ray actors; no key, no network.
@@ -46,6 +46,7 @@ imports: install
 
 ## All benchmarks, one after the other; each ends with one JSON line.
 bench: install
+	$(BIN)/python -m benchmarks.peers
 	$(BIN)/python -m benchmarks.overhead
 	$(BIN)/python -m benchmarks.quota
 	$(BIN)/python -m benchmarks.coldstart
