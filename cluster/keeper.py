@@ -4,6 +4,7 @@ It starts Ray as `ray.init()` does, and the actors that every job needs, while t
 and plans. Run as `python -m understudy.cluster.keeper SETTINGS`, settings as JSON.
 """
 
+import contextlib
 import json
 import logging
 import os
@@ -33,8 +34,9 @@ def main() -> None:
     )
     address = str(ray.get_runtime_context().gcs_address)
     home.save(home.Local(address, os.getpid(), home.born(os.getpid()), fingerprint()))
-    sys.stdout.write(json.dumps({"address": address}) + "\n")
-    sys.stdout.flush()
+    with contextlib.suppress(OSError):  # who started this may be gone: the next command finds it all the same
+        sys.stdout.write(json.dumps({"address": address}) + "\n")
+        sys.stdout.flush()
     importing.join()
     _spawn(settings)
     _wait_for_signal()
