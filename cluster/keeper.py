@@ -54,12 +54,15 @@ def _wait_for_signal() -> None:
 
 def _spawn(settings: dict[str, float]) -> None:
     """The Supervisor and a Mapper first: they are what the first mapped chunk waits for. The Director adopts them."""
+    import ray  # noqa: PLC0415
+
     from ..supervisors.children import core_children  # noqa: PLC0415
 
     spawner = RaySpawner()
     children = core_children(int(settings["mappers"]), preload=("understudy.supervisors.digest.warm:warm",))
-    for spec in children[:2]:
-        spawner.start(spec)
+    first = [spawner.start(spec) for spec in children[:2]]
+    # On two cores a third process beside them would delay the first chunk, and nothing needs the Director before it.
+    ray.wait([actor.pid.remote() for actor in first], num_returns=len(first), timeout=30.0)
     director = spawner.start_director(
         fingerprint=fingerprint(),
         keeper=os.getpid(),

@@ -37,7 +37,7 @@ class Session:
         self.settings = settings or Settings()
         self.address = ""
         self.local = False
-        self._director: Any = None
+        self._met: Any = None
 
     # Attaching --------------------------------------------------------------------------------------------------------
 
@@ -62,7 +62,6 @@ class Session:
         if not self.address:
             self.prepare()
         self._attach(self.address)
-        self._meet()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -85,16 +84,22 @@ class Session:
             text = str(error).strip().split("\n", 1)[0]
             raise UsageError(f"no Ray cluster at {address}: {text} (unset RAY_ADDRESS to use a local one)") from None
 
-    def _meet(self) -> None:
-        """Finds the Director, or makes one on a cluster that has none."""
+    @property
+    def _director(self) -> Any:
+        """The Director, found when it is first needed; made on a cluster that has none."""
+        if self._met is None:
+            self._met = self._meet()
+        return self._met
+
+    def _meet(self) -> Any:
         import ray  # noqa: PLC0415
 
         try:
-            self._director = ray.get_actor(DIRECTOR, NAMESPACE)
+            return ray.get_actor(DIRECTOR, NAMESPACE)
         except ValueError:
             # A local cluster's Director is made by its keeper; the name is the same, so whoever is first makes it.
             found = home.load() if self.local else None
-            self._director = RaySpawner().start_director(
+            return RaySpawner().start_director(
                 fingerprint=fingerprint(),
                 keeper=found.pid if found else 0,
                 idle_s=self.settings.idle_s if found else 0.0,
