@@ -23,7 +23,7 @@ from understudy.actors.mapper.blocks import pack_block
 from understudy.cluster import home
 from understudy.cluster.local import Settings
 from understudy.cluster.session import Session
-from understudy.protocols.config import Account, Candidate, Config, Limits, Price, encode
+from understudy.protocols.config import Account, Candidate, Config, Limits, Price, Route, encode
 from understudy.protocols.jobs import EnsureReply, JobSpec, Page
 from understudy.supervisors.children import DIRECTOR
 
@@ -43,7 +43,8 @@ def configuration(accounts: dict[str, dict[str, Any]]) -> Config:
             for name, one in accounts.items()
         },
         models={
-            name: (Candidate(account=name, model=MODEL, price=Price(input=2.5, output=10.0)),) for name in accounts
+            name: Route(candidates=(Candidate(account=name, model=MODEL, price=Price(input=2.5, output=10.0)),))
+            for name in accounts
         },
     )
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-Role = Literal["system", "user", "assistant"]
+Role = Literal["system", "user", "assistant", "tool"]
 Finish = Literal["stop", "length", "filtered", "tool_calls"]
 
 
@@ -40,7 +40,55 @@ class Question(msgspec.Struct, frozen=True, tag="question"):
     text: str
 
 
-Part = Text | Document | Question
+class Image(msgspec.Struct, frozen=True, tag="image"):
+    """A picture: its bytes with their media type (`image/png`, …), or the URL where the provider finds it."""
+
+    data: bytes = b""
+    media_type: str = "image/png"
+    url: str = ""
+
+
+class ToolCall(msgspec.Struct, frozen=True, tag="tool_call"):
+    """A model asks for a tool: part of an assistant's message.
+
+    Attributes:
+        id: what the result refers to; made by us for providers that give none.
+        name: of the tool.
+        arguments: a JSON object, as the model wrote it.
+        signature: opaque words that some providers want back unchanged with the call (Gemini's thought signature).
+    """
+
+    id: str
+    name: str
+    arguments: str = "{}"
+    signature: str = ""
+
+
+class ToolResult(msgspec.Struct, frozen=True, tag="tool_result"):
+    """What a tool gave: part of a message of the role `tool`. `call` is the id of its `ToolCall`, `name` its tool."""
+
+    call: str
+    name: str
+    text: str
+    failed: bool = False
+
+
+Part = Text | Document | Question | Image | ToolCall | ToolResult
+
+
+class Tool(msgspec.Struct, frozen=True):
+    """A tool that a model may ask for; `schema` is the JSON Schema of its arguments, as JSON text."""
+
+    name: str
+    description: str = ""
+    schema: str = '{"type":"object","properties":{}}'
+
+
+class ResponseFormat(msgspec.Struct, frozen=True):
+    """What the answer has to be: any JSON object, or one that `schema` (JSON Schema, as JSON text) describes."""
+
+    schema: str = ""
+    name: str = "answer"
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -60,6 +108,10 @@ class ChatRequest(msgspec.Struct, frozen=True):
         temperature: sampling temperature, or None for the provider's default.
         seed: asked of providers that can sample reproducibly.
         stop: texts that end the answer.
+        top_p: nucleus sampling, or None for the provider's default.
+        tools: what the model may ask for.
+        tool_choice: `auto`, `none`, `required`, or the name of the one tool that has to be called.
+        response_format: None for free text.
     """
 
     model: str
@@ -68,15 +120,24 @@ class ChatRequest(msgspec.Struct, frozen=True):
     temperature: float | None = None
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    top_p: float | None = None
+    tools: tuple[Tool, ...] = ()
+    tool_choice: str = "auto"
+    response_format: ResponseFormat | None = None
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """Tokens as the provider counted them; `input_tokens` includes the cached ones."""
+    """Tokens as the provider counted them.
+
+    `input_tokens` includes those read from a cache (`cached_tokens`) and those written to one (`written_tokens`), which
+    have prices of their own; `output_tokens` includes the reasoning.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
     reasoning_tokens: int = 0
+    written_tokens: int = 0
 
     @property
     def total(self) -> int:
@@ -85,21 +146,27 @@ class Usage(msgspec.Struct, frozen=True):
 
 
 class ChatReply(msgspec.Struct, frozen=True):
-    """What came back: the text, why it ended, which model gave it and what it used."""
+    """What came back: the text, why it ended, which model gave it, what it used, and the tools it asks for."""
 
     text: str
     model: str
     usage: Usage
     finish: Finish = "stop"
     id: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 def render(part: Part) -> str:
-    """The text a language model sees for a part; documents are introduced by a line `=== name (lines a-b)`."""
-    if isinstance(part, Text):
+    """The text a language model sees for a part; documents are introduced by a line `=== name (lines a-b)`.
+
+    What is no text (an image, a tool call) is nothing here: codecs write it in the provider's own way.
+    """
+    if isinstance(part, Text | ToolResult):
         return part.text
     if isinstance(part, Question):
         return f"Question: {part.text}"
+    if isinstance(part, Image | ToolCall):
+        return ""
     if part.kind == "summary":
         return f"=== {part.name} (summary)\n{part.text}"
     last = part.first_line + part.text.count("\n") - (1 if part.text.endswith("\n") else 0)

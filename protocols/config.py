@@ -5,135 +5,51 @@ an actor needs the secret (`understudy.protocols.references`). Reading a file, a
 a mistake, is the work of `understudy.cluster.config_file`.
 """
 
-from collections.abc import Iterable, Iterator
-from typing import Annotated, Literal, Self
+from collections.abc import Iterable
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from .references import flaw_of_header, flaw_of_key, flaw_of_url
-from .suggest import did_you_mean
+from .accounts import Account, BreakerSettings, Kind, Limits, Timeouts
+from .routes import Balance, Caching, Candidate, Hedging, OnCut, OnFilter, Overflow, Price, Route
+from .routing import Budgets, Routing, Rule, Tenant, Weights
+from .strict import Name, Strict, hint, mistake
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
+__all__ = [
+    "AUTO",
+    "Account",
+    "Attempts",
+    "Balance",
+    "BreakerSettings",
+    "Budgets",
+    "Caching",
+    "Candidate",
+    "Config",
+    "DigestSettings",
+    "Hedging",
+    "Kind",
+    "Limits",
+    "Name",
+    "OnCut",
+    "OnFilter",
+    "Overflow",
+    "Price",
+    "Route",
+    "Routing",
+    "Rule",
+    "Tenant",
+    "Timeouts",
+    "Weights",
+    "encode",
+]
 
+AUTO = "auto"
+"""The route that chooses another one by `routing`; no model may have its name."""
 
-class _Strict(BaseModel):
-    """Unknown keys are refused; an error never repeats the input, which may be a key in the wrong place."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, allow_inf_nan=False)
-
-
-class Limits(_Strict):
-    """What an account may use; what is left out is not limited. A quota of 0 is refused: nothing could go."""
-
-    rpm: int | None = Field(default=None, gt=0, description="requests in any window")
-    tpm: int | None = Field(default=None, gt=0, description="tokens (input and output) in any window")
-    concurrency: int | None = Field(default=None, gt=0, description="calls in flight at once")
-    window_s: float = Field(default=60.0, gt=0, le=86_400, description="length of the sliding window, seconds")
-    guard_s: float | None = Field(
-        default=None,
-        ge=0,
-        description="most a request may take to reach the provider; default window_s / 40, at least 0.5 s",
-    )
-
-
-class BreakerSettings(_Strict):
-    """When an account is left alone: after `failures` in a row, or that share of the last `window` calls."""
-
-    failures: int = Field(default=5, gt=0, description="failures in a row that open the breaker")
-    rate: float = Field(default=0.5, gt=0, le=1, description="share of failures in `window` that opens it")
-    window: int = Field(default=20, gt=0, description="calls that the share is taken of")
-    open_s: float = Field(default=15.0, gt=0, description="first pause, seconds; doubles with each failed probe")
-    open_max_s: float = Field(default=120.0, gt=0, description="longest pause, s")
-
-
-class Timeouts(_Strict):
-    """Seconds until an attempt is given up."""
-
-    connect_s: float = Field(default=5.0, gt=0, description="until a connection stands, seconds")
-    total_s: float = Field(default=120.0, gt=0, description="until the whole answer is there, seconds")
+_EXTRACTIVE = {"extractive": Route(candidates=(Candidate(account="embedded", model="extractive"),))}
 
 
-class Account(_Strict):
-    """One key at one provider, with its own quotas and its own breaker."""
-
-    kind: Literal["openai", "embedded"] = Field(
-        default="openai",
-        description="wire format; `embedded` answers on this machine, needs no key and costs nothing",
-    )
-    base_url: str = Field(
-        default="https://api.openai.com/v1",
-        description="where the provider listens, up to and with /v1; may hold references `${X}`",
-    )
-    api_key: str | None = Field(
-        default=None,
-        description="a reference (`${X}`, `env.X`, `os.environ/X`), never the secret; null for none",
-    )
-    organization: str | None = Field(default=None, description="organization to bill; may be a reference")
-    headers: dict[str, str] = Field(
-        default_factory=dict, description="sent with each request; values may hold references `${X}`"
-    )
-    limits: Limits = Field(default=Limits(), description="quotas of this account")
-    breaker: BreakerSettings = Field(default=BreakerSettings(), description="when the account is left alone")
-    timeouts: Timeouts = Field(default=Timeouts(), description="when an attempt is given up")
-
-    @field_validator("api_key")
-    @classmethod
-    def _key_is_a_reference(cls, value: str | None) -> str | None:
-        return value if value is None else _flawless(value, flaw_of_key(value))
-
-    @field_validator("base_url")
-    @classmethod
-    def _url_is_one(cls, value: str) -> str:
-        return _flawless(value, flaw_of_url(value))
-
-    @field_validator("headers")
-    @classmethod
-    def _headers_are_safe(cls, value: dict[str, str]) -> dict[str, str]:
-        for name, text in value.items():
-            flaw = flaw_of_header(name, text)
-            if flaw:
-                raise _mistake(flaw, name)
-        return value
-
-    def texts(self) -> Iterator[tuple[str, str]]:
-        """The texts that may hold references, each with its key (`api_key`, `headers.X-Team`, …)."""
-        if self.kind == "embedded":
-            return
-        yield "base_url", self.base_url
-        if self.api_key is not None:
-            yield "api_key", self.api_key
-        if self.organization is not None:
-            yield "organization", self.organization
-        for name, text in self.headers.items():
-            yield f"headers.{name}", text
-
-
-class Price(_Strict):
-    """Dollars for a million tokens; overrides the built-in table."""
-
-    input: float = Field(ge=0, description="dollars for a million input tokens")
-    output: float = Field(ge=0, description="dollars for a million output tokens")
-    cached: float | None = Field(
-        default=None, ge=0, description="dollars for a million cached input tokens; default: as `input`"
-    )
-
-
-class Candidate(_Strict):
-    """One way to reach a model: which account, and what the model is called there."""
-
-    account: Name = Field(description="a name under accounts")
-    model: str = Field(min_length=1, description="the model's name at that provider")
-    window: int | None = Field(
-        default=None, gt=0, description="context window in tokens; default: from the built-in table"
-    )
-    price: Price | None = Field(default=None, description="default: from the built-in table")
-
-
-_EXTRACTIVE: dict[str, tuple[Candidate, ...]] = {"extractive": (Candidate(account="embedded", model="extractive"),)}
-
-
-class Attempts(_Strict):
+class Attempts(Strict):
     """The budget of one logical call, shared by retries and fallbacks."""
 
     max_attempts: int = Field(default=6, gt=0, description="attempts over all candidates")
@@ -143,7 +59,7 @@ class Attempts(_Strict):
     backoff_max_s: float = Field(default=20.0, ge=0, description="longest back-off, s")
 
 
-class DigestSettings(_Strict):
+class DigestSettings(Strict):
     """How a folder is digested."""
 
     map_model: str | None = Field(default=None, description="route that reads source; default: the first of models")
@@ -157,7 +73,7 @@ class DigestSettings(_Strict):
     reduce_answer: int = Field(default=900, ge=32, description="most tokens of a reduce answer")
 
 
-class Config(_Strict):
+class Config(Strict):
     """The whole of `understudy.yaml`.
 
     `models` gives each route its candidates, best first: the second steps in when the first fails. The
@@ -168,10 +84,13 @@ class Config(_Strict):
         default_factory=lambda: {"embedded": Account(kind="embedded")},
         description="provider accounts by name",
     )
-    models: dict[str, tuple[Candidate, ...]] = Field(
+    models: dict[str, Route] = Field(
         default_factory=lambda: dict(_EXTRACTIVE),
         description="routes: a name, and its candidates, best first",
     )
+    routing: Routing = Field(default=Routing(), description="how a model is chosen for the route `auto`")
+    tenants: dict[Name, Tenant] = Field(default_factory=dict, description="who shares the accounts, by name")
+    budgets: Budgets = Field(default=Budgets(), description="what may be spent")
     attempts: Attempts = Field(default=Attempts(), description="the budget of one logical call")
     digest: DigestSettings = Field(default=DigestSettings(), description="how a folder is digested")
     max_cost: float | None = Field(default=None, gt=0, description="dollars a job may spend")
@@ -183,32 +102,42 @@ class Config(_Strict):
 
     @field_validator("models")
     @classmethod
-    def _routes_have_candidates(
-        cls, value: dict[str, tuple[Candidate, ...]], info: ValidationInfo
-    ) -> dict[str, tuple[Candidate, ...]]:
+    def _routes_have_candidates(cls, value: dict[str, Route], info: ValidationInfo) -> dict[str, Route]:
         if not value:
-            raise _mistake("is empty: name at least one route, or leave models out for the embedded one")
+            raise mistake("is empty: name at least one route, or leave models out for the embedded one")
         accounts = info.data.get("accounts")  # None when accounts is wrong, which is told already
-        for route, candidates in value.items():
-            if not candidates:
-                raise _mistake("has no candidates: name at least one account and model", route)
-            for place, candidate in enumerate(candidates):
+        if AUTO in value:
+            raise mistake("is the name for a choice by `routing`; call this model otherwise", AUTO)
+        for name, route in value.items():
+            if not route.candidates:
+                raise mistake("has no candidates: name at least one account and model", name)
+            for place, candidate in enumerate(route.candidates):
                 if accounts is not None and candidate.account not in accounts:
-                    raise _mistake(
-                        f"no account is called {candidate.account!r}{_hint(candidate.account, accounts)}",
-                        *(route, place, "account"),
+                    raise mistake(
+                        f"no account is called {candidate.account!r}{hint(candidate.account, accounts)}",
+                        *(name, "candidates", place, "account"),
                     )
         return value
 
     @model_validator(mode="after")
     def _references_meet(self) -> Self:
         if "models" not in self.model_fields_set and any(it.kind != "embedded" for it in self.accounts.values()):
-            raise _mistake("is missing: accounts are defined, but no model uses them", "models")
+            raise mistake("is missing: accounts are defined, but no model uses them", "models")
         for key in ("map_model", "reduce_model"):
             route = getattr(self.digest, key)
             if route is not None and route not in self.models:
-                raise _mistake(f"no route is called {route!r}{_hint(route, self.models)}", "digest", key)
+                raise mistake(f"no route is called {route!r}{hint(route, self.models)}", "digest", key)
+        for path, route in self._routed():
+            if route not in self.models:
+                raise mistake(f"no route is called {route!r}{hint(route, self.models)}", "routing", *path)
         return self
+
+    def _routed(self) -> Iterable[tuple[tuple[str | int, ...], str]]:
+        """The routes that `routing` names, each with its place."""
+        routing = self.routing
+        yield from ((("rules", place, "route"), rule.route) for place, rule in enumerate(routing.rules))
+        yield from (((key, name), name) for key in ("examples", "descriptions") for name in getattr(routing, key))
+        yield from (((key,), getattr(routing, key)) for key in ("classifier", "generalist") if getattr(routing, key))
 
     @property
     def map_route(self) -> str:
@@ -222,23 +151,12 @@ class Config(_Strict):
 
     def accounts_of(self, routes: Iterable[str]) -> tuple[str, ...]:
         """The accounts that the candidates of these routes name, each once; unknown routes name none."""
-        return tuple(dict.fromkeys(it.account for route in routes for it in self.models.get(route, ())))
+        return tuple(dict.fromkeys(it.account for it in self.candidates_of(routes)))
 
-
-def _flawless(value: str, flaw: str) -> str:
-    if flaw:
-        raise _mistake(flaw)
-    return value
-
-
-def _mistake(message: str, *path: str | int) -> PydanticCustomError:
-    """A mistake at `path` below the value being validated; a reader of the file tells its line by it."""
-    return PydanticCustomError("mistake", "{message}", {"message": message, "path": path})
-
-
-def _hint(word: str, known: Iterable[str]) -> str:
-    names = sorted(known)
-    return did_you_mean(word, names) or f" (defined: {', '.join(names) or 'none'})"
+    def candidates_of(self, routes: Iterable[str]) -> tuple[Candidate, ...]:
+        """The candidates of these routes; unknown routes have none, `auto` has those of all."""
+        names = [name for route in routes for name in (self.models if route == AUTO else (route,))]
+        return tuple(it for name in names if name in self.models for it in self.models[name].candidates)
 
 
 def encode(config: Config) -> bytes:

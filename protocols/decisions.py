@@ -46,5 +46,6 @@ TABLE: Final[Mapping[FailureKind, Row]] = MappingProxyType(
         "not_found": Row(retries=0, backoff=False, next_candidate=True, counts=False),
         "bad_request": Row(retries=0, backoff=False, next_candidate=False, counts=False),
         "quota_impossible": Row(retries=0, backoff=False, next_candidate=True, counts=False),
+        "private": Row(retries=0, backoff=False, next_candidate=True, counts=False, charged=False),
     }
 )

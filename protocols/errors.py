@@ -15,7 +15,8 @@
     │   ├── AuthRejected            401, 403
     │   ├── ModelNotFound           404
     │   ├── BadRequest              any other 4xx
-    │   └── QuotaImpossible         the call is larger than the whole quota
+    │   ├── QuotaImpossible         the call is larger than the whole quota
+    │   └── PrivacyRefused          what must not leave was stopped at the last gate
     ├── BudgetSpent                 attempts, time or money of a logical call or job are used up
     ├── Cancelled                   somebody asked for the work to stop
     └── ActorError
@@ -40,6 +41,7 @@ FailureKind = Literal[
     "not_found",
     "bad_request",
     "quota_impossible",
+    "private",
 ]
 
 
@@ -149,6 +151,15 @@ class QuotaImpossible(CallError):
     """Raised when one call needs more than the account's whole quota. Not retried: raise the quota or send less."""
 
     kind = "quota_impossible"
+
+
+class PrivacyRefused(CallError):
+    """Raised at the last gate before the socket: the request must not leave, and this account is not private.
+
+    Nothing was sent. Another candidate is tried; mend it by a private account (`private: true`) among the candidates.
+    """
+
+    kind = "private"
 
 
 class BudgetSpent(UnderstudyError):

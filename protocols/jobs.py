@@ -24,6 +24,8 @@ class JobSpec(msgspec.Struct, frozen=True):
         max_cost: the most it may spend, or -1 for no bound.
         item_cost: the most one item may cost, reserved before it is sent; 0 where no price is known.
         held_back: what merging may cost: kept from the budget until the nodes are merged.
+        tenant: who it is for; empty where nobody is named.
+        interactive: somebody waits for it: its calls go before all that are not.
     """
 
     id: str
@@ -37,6 +39,8 @@ class JobSpec(msgspec.Struct, frozen=True):
     max_cost: int = -1
     item_cost: int = 0
     held_back: int = 0
+    tenant: str = ""
+    interactive: bool = False
 
 
 class Bill(msgspec.Struct, frozen=True):

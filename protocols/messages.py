@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from .errors import FailureKind
+from .wire.codec import LimitsTold
 
 Outcome = Literal["ok", "cancelled"] | FailureKind
 """How a call ended."""
@@ -64,6 +65,11 @@ class LeaseAsk(Message, frozen=True, tag=True, omit_defaults=True):
         weight: the holder's share against others.
         interactive: True goes before all that are not.
         retry_after_s: the latest Retry-After the holder was told, or None.
+        share: whose calls these are: quota is shared fairly between shares (a tenant's job), however many holders work
+            for one. A holder has one lease for each share it works for; the Provider knows it as `sender` and share.
+        tenant: the share's tenant; a tenant's shares together get what `tenant_weight` says.
+        tenant_weight: the tenant's share against other tenants.
+        told: what replies' headers have said of the quotas lately, or None.
     """
 
     number: int
@@ -80,6 +86,10 @@ class LeaseAsk(Message, frozen=True, tag=True, omit_defaults=True):
     weight: float = 1.0
     interactive: bool = False
     retry_after_s: float | None = None
+    share: str = ""
+    tenant: str = ""
+    tenant_weight: float = 1.0
+    told: LimitsTold | None = None
 
 
 class LeaseGrant(Message, frozen=True, tag=True, omit_defaults=True):
@@ -98,6 +108,8 @@ class LeaseGrant(Message, frozen=True, tag=True, omit_defaults=True):
         probe: True when this one permit is the half-open probe.
         p95_s: the account's observed p95 latency, 0 when unknown.
         too_large: where the first waiting call needs more than the whole token quota: that quota. 0 otherwise.
+        share: of the ask it answers.
+        free: part of the quota that is free now, 0 to 1, for whoever balances load; -1 where nothing limits it.
     """
 
     epoch: int
@@ -112,6 +124,8 @@ class LeaseGrant(Message, frozen=True, tag=True, omit_defaults=True):
     probe: bool = False
     p95_s: float = 0.0
     too_large: int = 0
+    share: str = ""
+    free: float = -1.0
 
 
 class Revoke(Message, frozen=True, tag=True, omit_defaults=True):
@@ -178,6 +192,8 @@ class ItemDone(msgspec.Struct, frozen=True, array_like=True):
         input_tokens: summed over all attempts.
         output_tokens: summed over all attempts.
         cost: picodollars over all attempts; -1 where no price is known.
+        degraded: True where no model answered and a cached or declared answer stands in.
+        hedges: how many of the attempts were hedges.
     """
 
     item: int
@@ -188,6 +204,8 @@ class ItemDone(msgspec.Struct, frozen=True, array_like=True):
     input_tokens: int = 0
     output_tokens: int = 0
     cost: int = 0
+    degraded: bool = False
+    hedges: int = 0
 
 
 class Results(Message, frozen=True, tag=True, omit_defaults=True):

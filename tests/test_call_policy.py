@@ -81,6 +81,7 @@ SAYS = {
     "auth": Try(1),
     "not_found": Try(1),
     "quota_impossible": Try(1),
+    "private": Try(1),
     "bad_request": Try(1),
 }
 

@@ -58,7 +58,13 @@ def caller(*channels: FakeChannel, priced: bool = True, **budget: Any) -> Caller
     by_name: Mapping[str, Channel] = {one.account: one for one in channels}
     attempts = Attempts(**{"backoff_s": 0.0, **budget})
     book = PriceBook(config, at=datetime(2026, 1, 1, tzinfo=UTC))
-    return Caller(Router(config.models), by_name, book, attempts, rng=random.Random(1))
+    return Caller(
+        Router({name: route.candidates for name, route in config.models.items()}),
+        by_name,
+        book,
+        attempts,
+        rng=random.Random(1),
+    )
 
 
 async def test_the_first_candidate_answers() -> None:

@@ -65,7 +65,7 @@ def test_sample_is_read() -> None:
     assert openai.limits.concurrency == 64
     assert openai.api_key == "${OPENAI_API_KEY}"
     assert openai.headers["anthropic-version"] == "2023-06-01"
-    assert [it.account for it in config.models["fast"]] == ["openai", "local", "embedded"]
+    assert [it.account for it in config.models["fast"].candidates] == ["openai", "local", "embedded"]
     assert config.map_route == config.reduce_route == "fast"
 
 

@@ -9,8 +9,8 @@ from typing import Any
 from ...protocols.config import Account, Config
 from ...protocols.envelope import Envelope
 from ...protocols.messages import Down, LeaseAsk, LeaseGrant, Revoke
-from ...protocols.openai_wire import PATH
 from ...protocols.references import resolve
+from ...protocols.wire.openai import PATH
 from ..channel.channel import Channel, EmbeddedChannel, HttpChannel
 from ..mailbox.post import Post
 from ..prices import PriceBook
@@ -44,7 +44,13 @@ class Switchboard:
             channels = {name: self._channel(name, account) for name, account in parsed.accounts.items()}
             prices = PriceBook(parsed, at=datetime.now(tz=UTC), environ=self._environ)
             rng = random.Random(os.urandom(8))  # noqa: S311 - jitter, not secrets
-            known = Caller(Router(parsed.models), channels, prices, parsed.attempts, rng=rng)
+            known = Caller(
+                Router({name: route.candidates for name, route in parsed.models.items()}),
+                channels,
+                prices,
+                parsed.attempts,
+                rng=rng,
+            )
             self._callers[config] = known
         return known
 

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol
 
-from ...protocols import openai_wire
 from ...protocols.chat import ChatReply, ChatRequest
 from ...protocols.errors import CallError, QuotaImpossible, UnderstudyError
 from ...protocols.messages import LeaseAsk, LeaseGrant, Outcome, Revoke
+from ...protocols.wire import openai as openai_wire
 from .calibration import Calibration
 from .lease import Lease, Permit
 

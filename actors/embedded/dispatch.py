@@ -26,7 +26,8 @@ def answer(request: ChatRequest) -> ChatReply:
     Pure and CPU-bound: the same request gives the same reply, which never holds more than `max_tokens` tokens
     of the o200k vocabulary. Safe to call from several threads.
     """
-    parts = [_cleaned(part) for part in _asked(request.messages).parts]
+    asked = _asked(request.messages).parts
+    parts = [_cleaned(part) for part in asked if isinstance(part, Text | Document | Question)]
     documents = [part for part in parts if isinstance(part, Document)]
     questions = [part.text for part in parts if isinstance(part, Question)]
     texts = [part.text for part in parts if isinstance(part, Text)]

@@ -35,7 +35,7 @@ class Models:
 
     def candidates(self) -> tuple[Candidate, ...]:
         """All candidates of both routes."""
-        return (*self.config.models[self.map], *self.config.models[self.reduce])
+        return (*self.config.models[self.map].candidates, *self.config.models[self.reduce].candidates)
 
 
 def choose(config: Config, map_model: str | None, reduce_model: str | None) -> Models:
@@ -82,7 +82,10 @@ class Forecast:
 
 def forecast(models: Models, estimate: Estimate, prices: PriceBook, *, concurrency: int) -> Forecast:
     """Money and time of an estimate, if the first candidates answer."""
-    first_map, first_reduce = models.config.models[models.map][0], models.config.models[models.reduce][0]
+    first_map, first_reduce = (
+        models.config.models[models.map].candidates[0],
+        models.config.models[models.reduce].candidates[0],
+    )
     seconds, limit = _time(models.config, first_map, estimate, concurrency)
     return Forecast(
         _cost(prices.rate(first_map), estimate.map_input_tokens, estimate.map_output_tokens),
@@ -115,7 +118,7 @@ def _time(config: Config, candidate: Candidate, estimate: Estimate, concurrency:
 def dearest_item(models: Models, plan: DigestPlan, prices: PriceBook) -> int:
     """The most one map call may cost at any candidate, in picodollars; 0 where no price is known."""
     most = max(pack.tokens for pack in plan.packs) + 250
-    rates = [rate for rate in map(prices.rate, models.config.models[models.map]) if rate is not None]
+    rates = [rate for rate in map(prices.rate, models.config.models[models.map].candidates) if rate is not None]
     answer = max(models.config.digest.map_answer, max(len(pack.chunks) for pack in plan.packs) * ANSWER_A_FILE)
     return max((math.ceil(most * 1.25) * rate.input + answer * rate.output for rate in rates), default=0)
 
@@ -140,7 +143,7 @@ def reach(models: Models) -> list[str]:
                 listed[candidate.account] = _ask(candidate.account, account)
             flaws[candidate.account, candidate.model] = _flaw(candidate, listed[candidate.account])
     for route in (models.map, models.reduce):
-        own = [flaws.get((one.account, one.model), "") for one in models.config.models[route]]
+        own = [flaws.get((one.account, one.model), "") for one in models.config.models[route].candidates]
         if all(own):
             raise UsageError(own[0])
     return [flaw for flaw in flaws.values() if flaw]

@@ -18,7 +18,7 @@ from understudy.protocols.errors import (
     RateLimited,
     ServerFault,
 )
-from understudy.protocols.openai_wire import MAX_REPLY, classify, decode, encode
+from understudy.protocols.wire.openai import MAX_REPLY, classify, decode, encode
 
 # The example reply of OpenAI's API reference, Chat Completions, "Create chat completion".
 PUBLISHED: dict[str, Any] = {

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Final
 import msgspec
 import orjson
 
-from .chat import ChatReply, ChatRequest, Finish, Usage, render_message
-from .errors import (
+from ..chat import ChatReply, ChatRequest, Finish, Usage, render_message
+from ..errors import (
     AuthRejected,
     BadRequest,
     CallError,
@@ -21,7 +21,8 @@ from .errors import (
     RateLimited,
     ServerFault,
 )
-from .retry_after import retry_after
+from ..retry_after import retry_after
+from .codec import Codec, LimitsTold, StreamDecoder
 
 PATH: Final = "/chat/completions"
 MAX_REPLY: Final = 16 * 1024 * 1024
@@ -72,7 +73,7 @@ class _Completion(msgspec.Struct):
 _DECODER: Final = msgspec.json.Decoder(_Completion)
 
 
-def encode(request: ChatRequest, model: str) -> bytes:
+def encode(request: ChatRequest, model: str, *, stream: bool = False) -> bytes:  # noqa: ARG001 - under way
     """The request's body for `model`, as the provider calls it."""
     body: dict[str, Any] = {
         "model": model,
@@ -173,3 +174,31 @@ def _said(body: bytes) -> tuple[str, str]:
     except (orjson.JSONDecodeError, AttributeError):
         text, code = body[:300].decode("utf-8", "replace"), ""
     return " ".join(text.split())[:300] or "no message", code
+
+
+class OpenAI:
+    """See `understudy.protocols.wire.codec.Codec`."""
+
+    def target(self, model: str, *, stream: bool) -> str:  # noqa: ARG002 - the protocol's
+        """One path for all."""
+        return PATH
+
+    def headers(self, key: str | None) -> dict[str, str]:
+        """A bearer token."""
+        return {"Authorization": f"Bearer {key}"} if key is not None else {}
+
+    encode = staticmethod(encode)
+    decode = staticmethod(decode)
+    classify = staticmethod(classify)
+    worked_s = staticmethod(worked_s)
+
+    def stream(self) -> StreamDecoder:
+        """Under way."""
+        raise NotImplementedError
+
+    def limits(self, headers: Mapping[str, str], *, wall: float) -> LimitsTold | None:  # noqa: ARG002 - under way
+        """Under way."""
+        return None
+
+
+CODEC: Final[Codec] = OpenAI()

@@ -1,0 +1,1 @@
+"""Wire formats: what each provider says and hears, as pure codecs."""
