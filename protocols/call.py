@@ -11,8 +11,16 @@ from .routes import OnCut, OnFilter, Overflow
 Role = Literal["first", "retry", "fallback", "hedge"]
 """Why an attempt was made."""
 
-Rung = Literal["", "model", "cached", "degraded"]
-"""Who answered in the end: a model, the cache, or the declared answer; empty where nobody did."""
+Rung = Literal["", "model", "cache", "stale", "degraded"]
+"""Who answered in the end: a model; the cache, before any model was asked; the cache with an older answer, since every
+model failed; the declared answer, since there was not even that. Empty where nobody did."""
+
+
+class Reset(msgspec.Struct, frozen=True):
+    """Said to who reads a stream: what came so far is void, the answer begins anew."""
+
+
+RESET = Reset()
 
 
 class CallOptions(msgspec.Struct, frozen=True):
@@ -48,7 +56,7 @@ class CallOptions(msgspec.Struct, frozen=True):
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """One request that was sent, or that waited for a permit in vain.
+    """One request that was sent, or that could not be.
 
     Attributes:
         candidate: `account/model`.

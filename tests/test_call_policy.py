@@ -58,9 +58,11 @@ def test_no_budget_is_passed_and_it_ends(
             continue
         policy.failed(verdict.candidate, kind, retry_after=seconds, now=now)
         charged += TABLE[kind].charged
+        # In a row: when everybody has failed in ways that pass, a new round begins.
+        tried = [count * (at == verdict.candidate) for at, count in enumerate(tried)]
         tried[verdict.candidate] += TABLE[kind].charged
         assert policy.attempts == charged <= budget.max_attempts
-        assert max(tried) <= budget.per_candidate
+        assert candidates == 1 or max(tried) <= budget.per_candidate * 2
     else:
         pytest.fail("it does not end")
 
@@ -75,7 +77,7 @@ SAYS = {
     "timeout": Try(1),
     "server": "back-off",
     "connection": "back-off",
-    "invalid_reply": Try(0),  # one retry
+    "invalid_reply": Try(0, "repair"),  # one retry that shows the model its error
     "context_too_long": Try(1),
     "filtered": Try(1),
     "auth": Try(1),
@@ -120,7 +122,7 @@ def test_an_invalid_reply_is_retried_once() -> None:
     """One retry at the same candidate, then the next."""
     one = policy()
     one.failed(0, "invalid_reply", retry_after=None, now=0.0)
-    assert one.next(now=0.0) == Try(0)
+    assert one.next(now=0.0) == Try(0, "repair")
     one.failed(0, "invalid_reply", retry_after=None, now=0.0)
     assert one.next(now=0.0) == Try(1)
 
@@ -188,3 +190,91 @@ def test_spent_attempts_are_named() -> None:
     one.failed(1, "timeout", retry_after=None, now=0.0)
     assert one.next(now=0.0) == GiveUp("2 attempts")
     assert policy(0).next(now=0.0) == GiveUp()
+
+
+def test_a_new_round_begins_when_all_failures_pass() -> None:
+    """When all have failed in ways that pass, they are tried again after a back-off, as long as there are attempts."""
+    one, now = policy(2, max_attempts=5, backoff_s=1.0), 0.0
+    one.failed(0, "timeout", retry_after=None, now=now)
+    one.failed(1, "timeout", retry_after=None, now=now)
+    tried = []
+    while not isinstance(verdict := one.next(now=now), GiveUp):
+        if isinstance(verdict, Wait):
+            now += verdict.seconds
+            continue
+        tried.append(verdict.candidate)
+        one.failed(verdict.candidate, "timeout", retry_after=None, now=now)
+    assert len(tried) == 3
+    assert set(tried) == {0, 1}
+    assert verdict == GiveUp("5 attempts")
+
+
+def test_what_does_not_pass_begins_no_round() -> None:
+    """A rejected key, a filter, an unknown model: who failed so is not tried again."""
+    one = policy(3)
+    for at, kind in enumerate(("auth", "filtered", "not_found")):
+        one.failed(at, kind, retry_after=None, now=0.0)  # type: ignore[arg-type]
+    assert one.next(now=0.0) == GiveUp()
+
+
+def made(candidates: int = 2, **options: Any) -> CallPolicy:
+    return CallPolicy(candidates, Attempts(backoff_s=0.0), now=0.0, rng=random.Random(1), **options)
+
+
+def test_too_long_goes_to_a_larger_window_or_is_cut() -> None:
+    """A larger window steps in; without one the same model gets it cut, where the policy says so, and only once."""
+    one = made(windows=(8_000, 32_000), overflow="truncate_oldest")
+    one.failed(0, "context_too_long", retry_after=None, now=0.0)
+    assert one.next(now=0.0) == Try(1)
+    one.failed(1, "context_too_long", retry_after=None, now=0.0)
+    assert one.next(now=0.0) == Try(1, "shrink")
+    one.failed(1, "context_too_long", retry_after=None, now=0.0)
+    assert one.next(now=0.0) == GiveUp()
+
+
+@pytest.mark.parametrize(("overflow", "tried"), [("fail", []), ("larger", [2])])
+def test_too_long_without_cutting(overflow: Any, tried: list[int]) -> None:
+    """`larger` tries only those whose window is larger; `fail` nobody."""
+    one = made(3, windows=(8_000, 8_000, 16_000), overflow=overflow)
+    one.failed(0, "context_too_long", retry_after=None, now=0.0)
+    found = []
+    while isinstance(verdict := one.next(now=0.0), Try):
+        found.append(verdict.candidate)
+        one.failed(verdict.candidate, "context_too_long", retry_after=None, now=0.0)
+    assert found == tried
+
+
+@pytest.mark.parametrize(
+    ("filtered", "verdicts"),
+    [("next", [Try(1)]), ("rephrase", [Try(0, "rephrase"), Try(1), Try(1, "rephrase")]), ("fail", [])],
+)
+def test_a_filter_is_answered_by_the_policy(filtered: Any, verdicts: list[Try]) -> None:
+    """Another provider, the same words put otherwise once, or an end; never a silent pass."""
+    one, found = made(filtered=filtered), []
+    one.failed(0, "filtered", retry_after=None, now=0.0)
+    while isinstance(verdict := one.next(now=0.0), Try):
+        found.append(verdict)
+        one.failed(verdict.candidate, "filtered", retry_after=None, now=0.0)
+    assert found == verdicts
+
+
+def test_after_a_timeout_a_faster_candidate_is_preferred() -> None:
+    """Of those that are free the fastest known one steps in; after other failures the order stays."""
+    latencies = [9.0, 5.0, 0.4]
+    one = made(3)
+    one.failed(0, "timeout", retry_after=None, now=0.0)
+    assert one.next(now=0.0, latencies=latencies) == Try(2)
+    other = made(3)
+    other.failed(0, "auth", retry_after=None, now=0.0)
+    assert other.next(now=0.0, latencies=latencies) == Try(1)
+
+
+def test_a_hedge_keeps_the_budget_of_attempts() -> None:
+    """A hedge goes to another candidate that is free, else to the same; never beyond the attempts."""
+    one = made(2)
+    assert one.hedge(0, now=0.0) == 1
+    one.blocked(1, 9.0, down=False, now=0.0)
+    assert one.hedge(0, now=0.0) == 0
+    assert policy(2, max_attempts=1).hedge(0, now=0.0) is None
+    one.cancelled()
+    assert one.attempts == 1

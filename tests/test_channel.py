@@ -5,8 +5,17 @@ import contextlib
 
 import pytest
 
-from understudy.actors.channel.channel import Blocked, EmbeddedChannel, HttpChannel
-from understudy.actors.channel.testing import GenerousProvider, ScriptedTransport, completion, refusal
+from understudy.actors.channel.channel import Blocked, Gate, HttpChannel, OnText
+from understudy.actors.channel.embedded import EmbeddedChannel
+from understudy.actors.channel.testing import (
+    GenerousProvider,
+    Scripted,
+    ScriptedTransport,
+    completion,
+    pieces,
+    refusal,
+)
+from understudy.actors.channel.trace import Trace
 from understudy.actors.channel.transport import HttpReply
 from understudy.protocols.chat import ChatReply, ChatRequest, Message, Text, Usage
 from understudy.protocols.errors import (
@@ -15,25 +24,35 @@ from understudy.protocols.errors import (
     CallTimeout,
     ConnectionFault,
     InvalidReply,
+    PrivacyRefused,
     QuotaImpossible,
     RateLimited,
     ServerFault,
 )
 from understudy.protocols.messages import LeaseGrant, Revoke, Spent
+from understudy.protocols.wire.openai import CODEC
 
 REQUEST = ChatRequest("fast", (Message("user", (Text("hi"),)),), max_tokens=100)
 
 
-def opened(
-    *script: HttpReply | CallError | asyncio.Future[HttpReply],
-) -> tuple[HttpChannel, ScriptedTransport, GenerousProvider]:
+def opened(*script: Scripted, private: bool = False) -> tuple[HttpChannel, ScriptedTransport, GenerousProvider]:
     provider = GenerousProvider()
     transport = ScriptedTransport(script)
-    return provider.serve(HttpChannel("acme", transport, provider.say)), transport, provider
+    return provider.serve(HttpChannel("acme", CODEC, transport, provider.say, private=private)), transport, provider
 
 
-async def call(channel: HttpChannel, *, tokens: int = 10) -> ChatReply:
-    return await channel.call(REQUEST, "m", tokens=tokens, cost=lambda reply: reply.usage.total * 100)
+async def call(
+    channel: HttpChannel,
+    *,
+    tokens: int = 10,
+    trace: Trace | None = None,
+    gate: Gate | None = None,
+    on_text: OnText | None = None,
+) -> ChatReply:
+    trace = trace or Trace()
+    return await channel.call(
+        REQUEST, "m", tokens=tokens, cost=lambda usage: usage.total * 100, trace=trace, gate=gate, on_text=on_text
+    )
 
 
 async def turns(count: int = 10) -> None:
@@ -56,7 +75,6 @@ async def test_a_call_takes_a_permit_and_settles_it() -> None:
     [spent] = await settled(channel, provider)
     assert (spent.outcome, spent.tokens, spent.cost, spent.output) == ("ok", 15, 1500, 3)
     assert spent.reserved > 110
-    assert transport.closed
 
 
 async def test_nothing_leaves_without_a_permit() -> None:
@@ -218,6 +236,103 @@ async def test_many_calls_are_settled_in_few_messages() -> None:
 async def test_the_embedded_channel_answers_on_this_machine() -> None:
     """It answers by a function, without a lease."""
     channel = EmbeddedChannel("embedded", lambda request: ChatReply(request.model, "extractive", Usage(1, 1)))
-    reply = await channel.call(REQUEST, "extractive", tokens=1, cost=lambda _: 0)
+    reply = await channel.call(REQUEST, "extractive", tokens=1, cost=lambda _: 0, trace=Trace())
     assert reply.text == "fast"
+    await channel.close()
+
+
+class Reader:
+    """Takes what a stream says; waits at each piece while it is closed."""
+
+    def __init__(self) -> None:
+        self.pieces: list[str] = []
+        self.open = asyncio.Event()
+        self.open.set()
+
+    async def hear(self, text: str) -> None:
+        self.pieces.append(text)
+        await self.open.wait()
+
+
+async def test_a_stream_is_given_piece_by_piece() -> None:
+    """Each piece reaches the reader as it comes; the usage frame is settled, and the first words' time is known."""
+    channel, transport, provider = opened(list(pieces("one two three", prompt=20, output=7)))
+    reader, trace = Reader(), Trace()
+    reply = await call(channel, trace=trace, on_text=reader.hear)
+    assert "".join(reader.pieces) == reply.text == "one two three"
+    assert len(reader.pieces) > 1
+    assert (trace.usage, trace.text) == (Usage(20, 7), "one two three")
+    assert 0 < trace.sent_at <= trace.first_at
+    assert transport.posted[0]["stream"] is True
+    [spent] = await settled(channel, provider)
+    assert (spent.outcome, spent.tokens) == ("ok", 27)
+
+
+async def test_a_reader_that_waits_holds_up_the_stream() -> None:
+    """While the reader is busy nothing more is read: that is the back-pressure."""
+    channel, _, _ = opened(list(pieces("abcdefghi", count=9)))
+    reader = Reader()
+    reader.open.clear()
+    task = asyncio.create_task(call(channel, on_text=reader.hear))
+    await turns(30)
+    assert reader.pieces == ["a"]
+    reader.open.set()
+    assert (await task).text == "abcdefghi"
+    await channel.close()
+
+
+async def test_a_stream_that_breaks_keeps_what_came() -> None:
+    """The error comes after the words before it, which stay in the trace for whoever goes on."""
+    channel, _, provider = opened([*pieces("abc", count=3)[:2], ConnectionFault("broke")])
+    reader, trace = Reader(), Trace()
+    with pytest.raises(ConnectionFault):
+        await call(channel, trace=trace, on_text=reader.hear)
+    assert (reader.pieces, trace.text) == (["a", "b"], "ab")
+    [spent] = await settled(channel, provider)
+    assert (spent.outcome, spent.tokens) == ("connection", spent.reserved)
+
+
+async def test_a_stream_that_ends_too_soon_is_no_answer() -> None:
+    """A body that ends before the stream says that it is complete is a broken connection, never a short answer."""
+    channel, _, _ = opened(list(pieces("abc")[:2]))
+    with pytest.raises(ConnectionFault):
+        await call(channel, on_text=Reader().hear)
+    await channel.close()
+
+
+async def test_a_refused_stream_is_classified() -> None:
+    """A stream that is refused before it begins fails like any other call."""
+    channel, _, _ = opened(refusal(429, headers={"retry-after": "3"}))
+    with pytest.raises(RateLimited):
+        await call(channel, on_text=Reader().hear)
+    await channel.close()
+
+
+@pytest.mark.parametrize("private", [True, False])
+async def test_the_last_gate(*, private: bool) -> None:
+    """What must not leave takes no permit and reaches no transport, unless the account is private."""
+    channel, transport, provider = opened(private=private)
+    if private:
+        assert (await call(channel, gate=lambda _: "it holds a key")).text == "fine"
+    else:
+        with pytest.raises(PrivacyRefused, match="acme is not private: it holds a key") as caught:
+            await call(channel, gate=lambda _: "it holds a key")
+        assert not caught.value.sent
+        assert transport.posted == []
+        assert provider.asks == []
+    await channel.close()
+
+
+async def test_a_call_tells_when_its_request_leaves() -> None:
+    """Whoever times a request counts from when it left, not from when it began to wait for its permit."""
+    channel, _, provider = opened()
+    provider.closed = True
+    left: list[float] = []
+    trace = Trace(lambda: left.append(1.0))
+    task = asyncio.create_task(call(channel, trace=trace))
+    await turns()
+    assert (left, trace.sent_at) == ([], 0.0)
+    provider.grant(provider.asks[-1])
+    await task
+    assert left == [1.0]
     await channel.close()

@@ -1,110 +1,182 @@
-"""An actor's channels: one for each account, made when needed, fed with what their Providers say."""
+"""An actor's channels: one for each account and share, made when needed, fed with what their Providers say."""
 
 import os
 import random
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, NamedTuple
 
+from ...protocols.call import CallOptions
 from ...protocols.config import Account, Config
 from ...protocols.envelope import Envelope
+from ...protocols.errors import ConfigError
+from ...protocols.jobs import JobSpec
 from ...protocols.messages import Down, LeaseAsk, LeaseGrant, Revoke
 from ...protocols.references import resolve
-from ...protocols.wire.openai import PATH
-from ..channel.channel import Channel, EmbeddedChannel, HttpChannel
+from ...protocols.wire.formats import codec
+from ..channel.channel import Channel, HttpChannel
+from ..channel.lease import Lease
 from ..mailbox.post import Post
 from ..prices import PriceBook
 from ..provider.naming import provider_name
-from ..router.core import Router
 from .caller import Caller
+from .kit import Kit
+
+if TYPE_CHECKING:
+    from ..channel.transport import AiohttpTransport
+
+
+class Share(NamedTuple):
+    """Whose calls a channel carries; `id` names it to the Provider, empty for nobody in particular."""
+
+    id: str = ""
+    tenant: str = ""
+    tenant_weight: float = 1.0
+    weight: float = 1.0
+    interactive: bool = False
+
+
+def share_of(spec: JobSpec, config: Config) -> Share:
+    """The share that a job is paid from."""
+    tenant = config.tenants.get(spec.tenant)
+    name = f"{spec.tenant}/{spec.id}" + ("!" if spec.interactive else "")
+    return Share(name, spec.tenant, tenant.weight if tenant else 1.0, spec.weight, spec.interactive)
 
 
 class Switchboard:
-    """Gives an actor its `Caller` for a configuration; channels to one account are shared by all its jobs.
+    """Gives an actor its `Caller` for a job; connections to one account are shared by all its jobs, leases are not.
 
     Args:
         post: the actor's post office; grants and revocations are heard there.
-        environ: where secrets are looked up, when a channel is opened and not before.
+        environ: where secrets are looked up, when a connection is opened and not before.
     """
 
     def __init__(self, post: Post, *, environ: Mapping[str, str] | None = None) -> None:
         self._post = post
         self._environ = os.environ if environ is None else environ
-        self._callers: dict[bytes, Caller] = {}
-        self._channels: dict[str, Channel] = {}
+        self._kits: dict[bytes, Kit] = {}
+        self._transports: dict[str, AiohttpTransport] = {}
+        #: By Provider and share.
+        self._channels: dict[tuple[str, str], HttpChannel] = {}
+        self._embedded: dict[str, Channel] = {}
         post.on(LeaseGrant, self._granted)
         post.on(Revoke, self._revoked)
         post.on(Down, self._down)
 
-    def caller(self, config: bytes) -> Caller:
-        """The caller for a configuration given as JSON. Raises `ConfigError` when a reference leads nowhere."""
-        known = self._callers.get(config)
+    # Callers ----------------------------------------------------------------------------------------------------------
+
+    def caller(self, spec: JobSpec) -> Caller:
+        """The caller for a job. Raises `ConfigError` when a reference in its configuration leads nowhere."""
+        kit = self._kit(spec.config)
+        share = share_of(spec, kit.config)
+        channels = {name: self._channel(name, account, share) for name, account in kit.config.accounts.items()}
+        options = CallOptions(tenant=spec.tenant, job=spec.id, weight=spec.weight, interactive=spec.interactive)
+        return Caller(kit, channels.__getitem__, defaults=options)
+
+    async def end(self, spec: JobSpec) -> None:
+        """The job is over: its permits go back."""
+        share = share_of(spec, self._kit(spec.config).config)
+        mine = [key for key in self._channels if key[1] == share.id]
+        for key in mine:
+            await self._channels.pop(key).close()
+
+    def _kit(self, config: bytes) -> Kit:
+        known = self._kits.get(config)
         if known is None:
             parsed = Config.model_validate_json(config)
-            channels = {name: self._channel(name, account) for name, account in parsed.accounts.items()}
             prices = PriceBook(parsed, at=datetime.now(tz=UTC), environ=self._environ)
             rng = random.Random(os.urandom(8))  # noqa: S311 - jitter, not secrets
-            known = Caller(
-                Router({name: route.candidates for name, route in parsed.models.items()}),
-                channels,
-                prices,
-                parsed.attempts,
-                rng=rng,
-            )
-            self._callers[config] = known
+            known = self._kits[config] = Kit(parsed, prices, rng=rng)
         return known
 
-    def _channel(self, name: str, account: Account) -> Channel:
-        provider = provider_name(name, account)
-        known = self._channels.get(provider)
-        if known is None:
-            known = self._channels[provider] = self._open(name, provider, account)
-        return known
+    # Channels ---------------------------------------------------------------------------------------------------------
 
-    def _open(self, name: str, provider: str, account: Account) -> Channel:
+    def _channel(self, name: str, account: Account, share: Share) -> Channel:
         if account.kind == "embedded":
+            return self._own(name)
+        provider = provider_name(name, account)
+        known = self._channels.get((provider, share.id))
+        if known is None:
+            known = self._channels[provider, share.id] = self._open(name, provider, account, share)
+        return known
+
+    def _own(self, name: str) -> Channel:
+        known = self._embedded.get(name)
+        if known is None:
+            from ..channel.embedded import EmbeddedChannel  # noqa: PLC0415 - as below
             from ..embedded import answer  # noqa: PLC0415 - grammars and vocabularies: 0.3 s, only where they are used
 
-            return EmbeddedChannel(name, answer)
-        # aiohttp costs 0.2 s to import: a mapper that only extracts never pays it.
-        from ..channel.transport import AiohttpTransport  # noqa: PLC0415
+            known = self._embedded[name] = EmbeddedChannel(name, answer)
+        return known
 
+    def _open(self, name: str, provider: str, account: Account, share: Share) -> HttpChannel:
         def say(ask: LeaseAsk) -> None:
             self._post.tell(provider, ask, weight=64 + 32 * (len(ask.spent) + len(ask.sizes)))
 
-        url, headers = _endpoint(account, self._environ)
-        return HttpChannel(name, AiohttpTransport(url, headers, account.timeouts), say)
+        lease = Lease(
+            share=share.id,
+            tenant=share.tenant,
+            tenant_weight=share.tenant_weight,
+            weight=share.weight,
+            interactive=share.interactive,
+        )
+        return HttpChannel(
+            name,
+            codec(account),
+            self._transport(provider, account),
+            say,
+            lease=lease,
+            private=account.is_private,
+            gap_s=account.timeouts.gap_s,
+        )
+
+    def _transport(self, provider: str, account: Account) -> "AiohttpTransport":
+        known = self._transports.get(provider)
+        if known is None:
+            # aiohttp costs 0.2 s to import: a mapper that only extracts never pays it.
+            from ..channel.transport import AiohttpTransport  # noqa: PLC0415
+
+            headers = endpoint_headers(account, self._environ)
+            url = resolve(account.base_url, self._environ)
+            known = self._transports[provider] = AiohttpTransport(url, headers, account.timeouts)
+        return known
+
+    # Hearing ----------------------------------------------------------------------------------------------------------
 
     def _granted(self, envelope: Envelope, grant: LeaseGrant) -> None:
-        channel = self._channels.get(envelope.sender)
-        if isinstance(channel, HttpChannel):
+        channel = self._channels.get((envelope.sender, grant.share))
+        if channel is not None:
             channel.granted(grant)
 
     def _revoked(self, envelope: Envelope, revoke: Revoke) -> None:
-        channel = self._channels.get(envelope.sender)
-        if isinstance(channel, HttpChannel):
-            channel.revoked(revoke)
+        for (provider, _), channel in list(self._channels.items()):
+            if provider == envelope.sender:
+                channel.revoked(revoke)
 
     def _down(self, _: Envelope, down: Down) -> None:
         self.provider_down(down.name)
 
     def provider_down(self, name: str) -> None:
-        """A Provider died; its channel asks the successor."""
-        channel = self._channels.get(name)
-        if isinstance(channel, HttpChannel):
-            channel.provider_down()
+        """A Provider died; its channels ask the successor."""
+        for (provider, _), channel in list(self._channels.items()):
+            if provider == name:
+                channel.provider_down()
 
     async def close(self) -> None:
-        """Closes every socket."""
-        for channel in self._channels.values():
+        """Gives every permit back, then closes every socket."""
+        for channel in (*self._channels.values(), *self._embedded.values()):
             await channel.close()
+        for transport in self._transports.values():
+            await transport.close()
 
 
-def _endpoint(account: Account, environ: Mapping[str, str]) -> tuple[str, dict[str, str]]:
-    """Where to post, and the headers with the secrets resolved. Raises `ConfigError` for a missing variable."""
-    headers: dict[str, Any] = {key: resolve(value, environ) for key, value in account.headers.items()}
-    if account.api_key is not None:
-        headers["Authorization"] = f"Bearer {resolve(account.api_key, environ)}"
+def endpoint_headers(account: Account, environ: Mapping[str, str]) -> dict[str, str]:
+    """The headers of each request, with the secrets resolved. Raises `ConfigError` for a missing variable."""
+    if account.kind == "embedded":
+        raise ConfigError("the embedded account has no endpoint")
+    headers = {key: resolve(value, environ) for key, value in account.headers.items()}
+    key = resolve(account.api_key, environ) if account.api_key is not None else None
+    headers.update(codec(account).headers(key))
     if account.organization is not None:
         headers["OpenAI-Organization"] = resolve(account.organization, environ)
-    return resolve(account.base_url, environ).rstrip("/") + PATH, headers
+    return headers

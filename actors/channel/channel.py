@@ -4,19 +4,22 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final, Protocol
 
-from ...protocols.chat import ChatReply, ChatRequest
-from ...protocols.errors import CallError, QuotaImpossible, UnderstudyError
+from ...protocols.chat import ChatReply, ChatRequest, Usage
+from ...protocols.errors import CallError, PrivacyRefused, QuotaImpossible, UnderstudyError
 from ...protocols.messages import LeaseAsk, LeaseGrant, Outcome, Revoke
-from ...protocols.wire import openai as openai_wire
+from ...protocols.wire.codec import Codec
 from .calibration import Calibration
 from .lease import Lease, Permit
+from .trace import Trace
 
 if TYPE_CHECKING:  # aiohttp takes 0.1 s to import: a driver, or a mapper that only extracts, never pays it
-    from .transport import Transport
+    from .transport import Reply, Streamed, Transport
+
+HEAR_S: Final = 0.25
+"""What headers say of the quotas is read so often; a refusal's always."""
 
 
 class Blocked(UnderstudyError):
@@ -29,19 +32,46 @@ class Blocked(UnderstudyError):
 
 
 class Channel(Protocol):
-    """A way to one account. `call` raises `CallError` for what went wrong at the provider, `Blocked` before it."""
+    """A way to one account. `call` raises `CallError` for what went wrong at the provider, `Blocked` before it.
+
+    `account` is its name; `free` is of 0 to 1, or -1 where nothing is known.
+    """
 
     account: str
 
-    async def call(self, request: ChatRequest, model: str, *, tokens: int, cost: "Cost") -> ChatReply:
+    @property
+    def in_flight(self) -> int:
+        """Calls that are out."""
+
+    @property
+    def free(self) -> float:
+        """Part of the quota that was free lately."""
+
+    async def call(
+        self,
+        request: ChatRequest,
+        model: str,
+        *,
+        tokens: int,
+        cost: "Cost",
+        trace: Trace,
+        gate: "Gate | None" = None,
+        on_text: "OnText | None" = None,
+    ) -> ChatReply:
         """One attempt."""
 
     async def close(self) -> None:
-        """Closes every socket."""
+        """Settles what is to be settled."""
 
 
-Cost = Callable[[ChatReply], int]
-"""Picodollars of a reply, -1 where no price is known."""
+Cost = Callable[[Usage], int]
+"""Picodollars of what a call used, -1 where no price is known."""
+
+Gate = Callable[[ChatRequest], str]
+"""Why a request must not leave for an account that is not private; empty when it may."""
+
+OnText = Callable[[str], Awaitable[None]]
+"""Takes a piece of a streamed answer; while it waits nothing more is read from the socket."""
 
 
 class HttpChannel:
@@ -49,33 +79,73 @@ class HttpChannel:
 
     Args:
         account: the account's name.
-        transport: where requests go.
+        codec: the provider's wire format.
+        transport: where requests go; its owner closes it.
         say: gives a `LeaseAsk` to the Provider; must not block.
+        lease: the permits, of one share.
+        private: what must not leave may go there.
+        gap_s: the longest silence in a stream.
     """
 
     def __init__(
-        self, account: str, transport: "Transport", say: Callable[[LeaseAsk], None], *, lease: Lease | None = None
+        self,
+        account: str,
+        codec: Codec,
+        transport: "Transport",
+        say: Callable[[LeaseAsk], None],
+        *,
+        lease: Lease | None = None,
+        private: bool = False,
+        gap_s: float = 30.0,
     ) -> None:
         self.account = account
         self.lease = lease or Lease()
+        self._codec = codec
         self._transport = transport
         self._say = say
+        self._private = private
+        self._gap_s = gap_s
         self._calibration = Calibration()
         #: Calls that wait for a permit: what each reserves, and the future that its permit resolves.
         self._waiting: deque[tuple[int, asyncio.Future[Permit]]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._pumping = False
+        self._heard_at = 0.0
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that are out."""
+        return self.lease.in_flight
+
+    @property
+    def free(self) -> float:
+        """Part of the quota that was free when permits were granted last."""
+        return self.lease.free
 
     # Calling ----------------------------------------------------------------------------------------------------------
 
-    async def call(self, request: ChatRequest, model: str, *, tokens: int, cost: Cost) -> ChatReply:
-        """One attempt; `tokens` is our count of the prompt.
+    async def call(
+        self,
+        request: ChatRequest,
+        model: str,
+        *,
+        tokens: int,
+        cost: Cost,
+        trace: Trace,
+        gate: Gate | None = None,
+        on_text: OnText | None = None,
+    ) -> ChatReply:
+        """One attempt; `tokens` is our count of the prompt. With `on_text` the answer is streamed.
 
         Raises:
             CallError: what went wrong at the provider, or on the way.
             Blocked: nobody may call this account now.
+            PrivacyRefused: the gate says that it must not leave.
         """
+        if gate is not None and not self._private and (reason := gate(request)):
+            raise PrivacyRefused(f"{self.account} is not private: {reason}", sent=False)
+        body = self._codec.encode(request, model, stream=on_text is not None)
         size = self._calibration.reserve(tokens) + request.max_tokens
         permit = self.lease.take(size, now=time.monotonic()) if not self._waiting else None
         if permit is None:
@@ -83,9 +153,14 @@ class HttpChannel:
         outcome: Outcome = "cancelled"
         used, picos, output, worked = size, 0, 0, 0.0
         try:
-            reply, worked = await self._attempt(request, model)
-            used, outcome, picos, output = reply.usage.total or size, "ok", cost(reply), reply.usage.output_tokens
-            self._calibration.learn(tokens, reply.usage.input_tokens)
+            trace.sent(permit.at)
+            if on_text is None:
+                reply, worked = await self._attempt(model, body)
+            else:
+                reply = await self._stream(model, body, trace, on_text)
+            trace.usage = usage = reply.usage
+            used, outcome, picos, output = usage.total or size, "ok", cost(usage), usage.output_tokens
+            self._calibration.learn(tokens, usage.input_tokens)
         except CallError as error:
             outcome = error.kind
             used = 0 if error.kind == "rate_limited" or not error.sent else size
@@ -98,12 +173,43 @@ class HttpChannel:
             self._pump()
         return reply
 
-    async def _attempt(self, request: ChatRequest, model: str) -> tuple[ChatReply, float]:
+    async def _attempt(self, model: str, body: bytes) -> tuple[ChatReply, float]:
         """The reply, and how long the provider says it worked on it."""
-        reply = await self._transport.post(openai_wire.encode(request, model))
+        codec = self._codec
+        reply = await self._transport.post(codec.target(model, stream=False), body)
+        self._hear(reply)
         if reply.status == 200:
-            return openai_wire.decode(reply.body), openai_wire.worked_s(reply.headers)
-        raise openai_wire.classify(reply.status, reply.headers, reply.body, wall=time.time())
+            return codec.decode(reply.body), codec.worked_s(reply.headers)
+        raise codec.classify(reply.status, reply.headers, reply.body, wall=time.time())
+
+    async def _stream(self, model: str, body: bytes, trace: Trace, on_text: OnText) -> ChatReply:
+        codec = self._codec
+        async with self._transport.stream(codec.target(model, stream=True), body) as reply:
+            self._hear(reply)
+            if reply.status != 200:
+                raise codec.classify(reply.status, reply.headers, await _whole(reply, self._gap_s), wall=time.time())
+            decoder = codec.stream()
+            try:
+                while piece := await reply.read(self._gap_s):
+                    text = decoder.feed(piece)
+                    if text:
+                        trace.first_at = trace.first_at or time.monotonic()
+                        await on_text(text)
+                return decoder.finish()
+            except CallError as error:
+                error.args = (self._transport.redact(str(error)),)
+                raise
+            finally:
+                trace.usage, trace.text = decoder.usage, decoder.text
+
+    def _hear(self, reply: "Reply | Streamed") -> None:
+        """Passes on what the headers say of the quotas; not for each reply, since reading them costs 2 µs."""
+        now = time.monotonic()
+        if now >= self._heard_at + HEAR_S or reply.status == 429:
+            self._heard_at = now
+            told = self._codec.limits(reply.headers, wall=time.time())
+            if told is not None:
+                self.lease.tell(told, now=now)
 
     async def _wait(self, size: int) -> Permit:
         now = time.monotonic()
@@ -202,7 +308,7 @@ class HttpChannel:
             self._timer = asyncio.get_running_loop().call_later(max(at - now, 0.001), self._pump)
 
     async def close(self) -> None:
-        """Closes the sockets and says what is left to say."""
+        """Gives the permits back and says what is left to say; the sockets are the transport's."""
         self._fail_waiting(Blocked(self.account, 0.0, "closed"))
         self.lease.close()
         if self._timer is not None:
@@ -211,27 +317,11 @@ class HttpChannel:
             self._pump_now()
         if self._timer is not None:
             self._timer.cancel()
-        await self._transport.close()
 
 
-class EmbeddedChannel:
-    """The embedded provider: answers on this machine, in a thread, without a lease.
-
-    Args:
-        account: the account's name.
-        answer: the pure, CPU-bound function that answers a request.
-    """
-
-    def __init__(self, account: str, answer: Callable[[ChatRequest], ChatReply]) -> None:
-        self.account = account
-        self._answer = answer
-        # One thread: the work holds the interpreter's lock, and a second one would only take turns with it.
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="embedded")
-
-    async def call(self, request: ChatRequest, model: str, *, tokens: int, cost: Cost) -> ChatReply:  # noqa: ARG002 - the protocol's
-        """Answers in a worker thread, so that the actor's loop goes on."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._answer, request)
-
-    async def close(self) -> None:
-        """Lets what runs end, drops what waits."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+async def _whole(reply: "Streamed", gap_s: float) -> bytes:
+    """The body of a refusal, as far as anybody reads it."""
+    pieces = []
+    while sum(map(len, pieces)) < 65_536 and (piece := await reply.read(gap_s)):
+        pieces.append(piece)
+    return b"".join(pieces)

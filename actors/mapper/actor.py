@@ -90,7 +90,7 @@ class Mapper(ActorShell):
 
     async def _load(self, job: str, home: str) -> _Work:
         spec = decode_spec(await (await self._handle(home)).spec.remote(job))
-        work = _Work(home, spec, load(spec), self._board.caller(spec.config))
+        work = _Work(home, spec, load(spec), self._board.caller(spec))
         self._work[job] = work
         return work
 
@@ -181,6 +181,7 @@ class Mapper(ActorShell):
             work.timer.cancel()
         for task in work.tasks:  # cancelling a task closes its socket and gives its permit back
             task.cancel()
+        self.post.spawn(self._board.end(work.spec))
 
     def on_peer_down(self, name: str) -> None:
         """A Provider can't be reached: its channel asks the successor."""

@@ -68,7 +68,7 @@ class Reducer(ActorShell):
         assert isinstance(peer, RayPeer)
         spec = decode_spec(await peer.handle.spec.remote(job))
         interpreter = load(spec)
-        return _Tree(home, spec, interpreter, self._board.caller(spec.config), TreeCore(interpreter.tree()))
+        return _Tree(home, spec, interpreter, self._board.caller(spec), TreeCore(interpreter.tree()))
 
     def _absorb(self, _: Envelope, absorb: Absorb) -> None:
         if absorb.job in self._early:
@@ -112,6 +112,7 @@ class Reducer(ActorShell):
         if tree is not None:
             for task in tree.tasks:
                 task.cancel()
+            self.post.spawn(self._board.end(tree.spec))
 
     def on_peer_down(self, name: str) -> None:
         """A Provider can't be reached: its channel asks the successor."""

@@ -1,0 +1,171 @@
+"""One attempt of a logical call, on its way."""
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from ...protocols.call import Attempt, Role
+from ...protocols.chat import ChatReply, Usage
+from ...protocols.errors import CallError, InvalidReply
+from ...protocols.messages import Outcome
+from ..channel.channel import Blocked
+from ..channel.trace import Trace
+from . import checking
+from .kit import Way
+from .preparing import Ready
+from .stitching import Stitcher
+
+if TYPE_CHECKING:
+    from .logical import LogicalCall
+
+_UNSEEN = frozenset({"cancelled", "timeout", "connection"})
+"""Ends of an attempt whose reply was never seen whole: the provider may have answered, and charged, all the same."""
+
+
+class Out:
+    """An attempt that is out.
+
+    Attributes:
+        call: whose it is.
+        place: of its candidate, in the call's order.
+        way: its candidate.
+        role: why it is made.
+        request: what is sent, prepared for this candidate.
+        tokens: of its prompt, by our count.
+        trace: what its channel tells.
+        took_s: from the permit to the answer.
+        flaw: what is wrong with a reply that came, and
+        flawed: its text.
+    """
+
+    __slots__ = (
+        "_began",
+        "call",
+        "flaw",
+        "flawed",
+        "place",
+        "request",
+        "role",
+        "stitcher",
+        "tokens",
+        "took_s",
+        "trace",
+        "way",
+    )
+
+    def __init__(self, call: "LogicalCall", place: int, way: Way, role: Role, ready: Ready) -> None:
+        self.call = call
+        self.place = place
+        self.way = way
+        self.role: Role = role
+        self.request = ready.request
+        self.tokens = ready.tokens
+        self.trace = Trace()
+        self.took_s = 0.0
+        self.flaw = self.flawed = ""
+        #: Keeps text from coming twice, where another attempt's stream is gone on with.
+        self.stitcher: Stitcher | None = None
+        self._began = 0.0
+
+    @property
+    def may_cost(self) -> int:
+        """Picodollars that it may cost at most; 0 without a price."""
+        return max(0, self.way.estimate(self.tokens, self.request.max_tokens))
+
+    async def send(self) -> ChatReply | None:
+        """The reply; None when nothing came of it and nobody is to blame: blocked, too late, or second.
+
+        Raises:
+            CallError: what went wrong.
+        """
+        call, way = self.call, self.way
+        self._began = time.monotonic()
+        try:
+            # Waiting for a permit and the request itself end at the deadline; the policy then says which is spent.
+            async with asyncio.timeout(call.policy.left(now=self._began)):
+                reply = await call.caller.channel(way.candidate.account).call(
+                    self.request,
+                    way.candidate.model,
+                    tokens=self.tokens,
+                    cost=way.cost,
+                    trace=self.trace,
+                    gate=call.gate,
+                    on_text=None if call.on_text is None else self._text,
+                )
+            return await self._arrived(reply)
+        except TimeoutError:
+            self._note("timeout", error="the call's deadline is over")
+            return None
+        except Blocked as blocked:
+            call.blocked(self, blocked)
+            return None
+        except _Told:
+            raise
+        except CallError as error:
+            self._note(error.kind, sent=error.sent, status=error.status, error=str(error))
+            raise
+        except asyncio.CancelledError:
+            self._cancelled()
+            raise
+
+    async def _arrived(self, reply: ChatReply) -> ChatReply | None:
+        self.took_s = time.monotonic() - self.trace.sent_at
+        request = self.request
+        if request.response_format is not None or request.tools:
+            reply, self.flaw = checking.settle(reply, request)
+            if self.flaw:
+                self.flawed = reply.text
+                self._note("invalid_reply", usage=reply.usage, error=self.flaw)
+                raise _Told(self.flaw, status=200)
+        if self.stitcher is not None and (rest := self.stitcher.finish()):
+            await self.call.say(rest)
+        self._note("ok", usage=reply.usage)
+        self.way.answered(self.took_s)
+        return reply if self.call.claim(self) else None
+
+    async def _text(self, text: str) -> None:
+        """A piece of the stream: the first attempt that has one goes on, all others end."""
+        if not self.call.claim(self):
+            await asyncio.sleep(0)  # where the cancellation that is under way arrives
+            raise asyncio.CancelledError
+        if self.stitcher is not None:
+            text = self.stitcher.feed(text)
+        if text:
+            await self.call.say(text)
+
+    def _cancelled(self) -> None:
+        if self.trace.sent_at:
+            self.call.policy.cancelled()
+            self._note("cancelled")
+
+    def _note(
+        self, outcome: Outcome, *, usage: Usage | None = None, sent: bool = True, status: int = 0, error: str = ""
+    ) -> None:
+        """Puts the attempt on the call's bill; a told one stands there already."""
+        trace, way, now = self.trace, self.way, time.monotonic()
+        sent = sent and bool(trace.sent_at)
+        known = usage if usage is not None else Usage()
+        unseen = sent and usage is None and (outcome in _UNSEEN or status == 200)
+        began = self._began - self.call.began
+        self.call.outcome.add(
+            Attempt(
+                candidate=way.name,
+                role=self.role,
+                outcome=outcome,
+                began_s=began,
+                took_s=now - self._began,
+                wait_s=max(0.0, (trace.sent_at or now) - self._began),
+                sent=sent,
+                usage=known,
+                cost=way.cost(known) if usage is not None else 0,
+                open_cost=way.may_have_cost(trace.usage, trace.text, self.tokens, self.request.max_tokens)
+                if unseen
+                else 0,
+                first_s=trace.first_at - self._began if trace.first_at else -1.0,
+                error=error,
+            )
+        )
+
+
+class _Told(InvalidReply):
+    """A reply whose attempt stands on the bill already."""

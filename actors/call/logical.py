@@ -1,0 +1,386 @@
+"""One logical call: the shell around `CallPolicy` that carries out what it says, hedges and falls back."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final
+
+from ...protocols.call import RESET, CallOptions, Reset
+from ...protocols.call import Role as AttemptRole
+from ...protocols.chat import ChatReply, ChatRequest
+from ...protocols.config import AUTO, OnCut
+from ...protocols.errors import CallError, ContextTooLong, PrivacyRefused, UnderstudyError
+from ..channel.channel import Blocked
+from . import preparing
+from .attempt import Out
+from .hedging import size_class
+from .kit import Way
+from .outcome import CallOutcome
+from .policy import CallPolicy, GiveUp, Try
+from .race import Race
+from .stitching import Stitcher
+
+if TYPE_CHECKING:
+    from .caller import Caller
+
+OnStream = Callable[[str | Reset], Awaitable[None]]
+"""Takes what a stream says: text, or `RESET`."""
+
+_CHOICE_S: Final = 20.0
+"""A classifier that takes longer than this is not waited for: the generalist takes the request."""
+
+
+class LogicalCall:
+    """The state of one logical call; see `Caller.call`.
+
+    Attributes:
+        request: what is asked, with the route that was chosen.
+        outcome: what came so far.
+        began: when it began, monotonic seconds.
+        gate: why it must not leave for an account that is not private, or None where anything may.
+        winner: the attempt that has begun to answer a stream, or has answered.
+    """
+
+    __slots__ = (
+        "_flaws",
+        "_hedger",
+        "_hedges",
+        "_last",
+        "_money",
+        "_pieces",
+        "_poor",
+        "_race",
+        "_size",
+        "_stop",
+        "_timer",
+        "_ways",
+        "began",
+        "caller",
+        "gate",
+        "kit",
+        "on_text",
+        "options",
+        "outcome",
+        "policy",
+        "request",
+        "tokens",
+        "winner",
+    )
+
+    def __init__(
+        self, caller: "Caller", request: ChatRequest, tokens: int, options: CallOptions, on_text: OnStream | None
+    ) -> None:
+        self.caller = caller
+        self.kit = caller.kit
+        self.request = request
+        self.tokens = tokens
+        self.options = options
+        self.on_text = on_text
+        self.outcome = CallOutcome()
+        self.began = time.monotonic()
+        self.gate = preparing.gate(self.kit.config, options)
+        self.winner: Out | None = None
+        self._last = -1
+        self._stop = ""
+        self._poor = False
+        #: What a stream's reader has been given and may keep.
+        self._pieces: list[str] = []
+        #: For each candidate the text and the flaw of its last unusable reply.
+        self._flaws: dict[int, tuple[str, str]] = {}
+        self._hedges: dict[asyncio.Task[bool], Out] = {}
+        self._race: Race | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    # The whole --------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> CallOutcome:
+        """See `Caller.call`."""
+        if self.request.model == AUTO:
+            await self._choose()
+        if not self._from_cache(stale=False):
+            await self._ask()
+        outcome = self.outcome
+        if outcome.reply is None and not self._pieces:
+            self._fall_back()
+        outcome.took_s = time.monotonic() - self.began
+        return outcome
+
+    async def _ask(self) -> None:
+        kit, request, options = self.kit, self.request, self.options
+        route = kit.route(request.model)
+        private = self.gate is not None and bool(self.gate(request))
+        view = kit.viewer(self.caller.channel, request, self.tokens)
+        size = self.tokens + request.max_tokens
+        try:
+            candidates = kit.router.candidates(request.model, view, tokens=size, private=private)
+        except PrivacyRefused as error:
+            self.outcome.error = str(error)
+            return
+        self._ways = [kit.way(one) for one in candidates]
+        self._money = preparing.budget(kit.config, options)
+        self._hedger = kit.hedger(request.model, route.hedge) if route.hedge and options.hedge else None
+        self.policy = CallPolicy(
+            len(candidates),
+            kit.config.attempts,
+            now=self.began,
+            rng=kit.rng,
+            windows=[way.window for way in self._ways],
+            overflow=options.overflow or route.overflow,
+            filtered=options.filtered or route.filtered,
+            deadline_s=options.deadline_s,
+        )
+        if self._hedger is not None:
+            self._size = size_class(self.tokens, request.max_tokens)
+            self._hedger.began(self._ways[0].name, self._size, now=self.began)
+        await self._until_answered()
+
+    async def _until_answered(self) -> None:
+        policy, outcome = self.policy, self.outcome
+        latencies = [way.latency_s for way in self._ways] if len(self._ways) > 1 else ()
+        while not self._stop:
+            verdict = policy.next(now=time.monotonic(), latencies=latencies)
+            if isinstance(verdict, Try):
+                if await self._attempt(verdict):
+                    return
+            elif isinstance(verdict, GiveUp):
+                spent = verdict.spent or ("the money for one call" if self._poor and not outcome.attempts else "")
+                if spent:
+                    outcome.error = f"gave up after {spent}: {outcome.error or 'nobody could be called'}"
+                return
+            else:
+                await asyncio.sleep(verdict.seconds)
+        outcome.error = self._stop
+
+    # Choosing ---------------------------------------------------------------------------------------------------------
+
+    async def _choose(self) -> None:
+        """Finds the route of a request that names none; a classifier that fails costs nothing but its time."""
+        view = self.kit.viewer(self.caller.channel, self.request, self.tokens)
+        chooser = self.kit.chooser
+        decision = chooser.decide(self.request, self.options, tokens=self.tokens, view=view)
+        if decision.question is not None:
+            options = CallOptions(deadline_s=_CHOICE_S, hedge=False, private=self.options.private)
+            try:
+                asked = await LogicalCall(self.caller, decision.question, self.tokens, options, None).run()
+            except UnderstudyError as error:
+                asked = CallOutcome(error=str(error))
+            preparing.add_bill(self.outcome, asked)
+            said = asked.reply.text if asked.reply is not None else ""
+            decision = chooser.answered(decision, said) if said else chooser.failed(decision)
+        self.request = preparing.with_model(self.request, decision.route)
+
+    # One attempt, and its hedges --------------------------------------------------------------------------------------
+
+    async def _attempt(self, verdict: Try) -> bool:
+        place = verdict.candidate
+        out = await self._prepare(place, self._role(place), verdict)
+        if out is None:
+            return False
+        self._last = place
+        if self._hedger is None or self._pieces:
+            return await self.send(out)
+        return await self._hedged(out)
+
+    def _role(self, place: int) -> AttemptRole:
+        if self._last < 0:
+            return "first"
+        return "retry" if place == self._last else "fallback"
+
+    async def _prepare(self, place: int, role: AttemptRole, verdict: Try) -> Out | None:
+        """The attempt that the verdict asks for; None when the candidate can't take the request at all."""
+        way = self._ways[place]
+        try:
+            ready = preparing.prepare(self, way, verdict.change, self._flaws.get(place))
+        except ContextTooLong as error:
+            self.outcome.error = f"{way.name}: {error}"
+            self.policy.failed(place, "context_too_long", retry_after=None, now=time.monotonic())
+            return None
+        if ready.summarise is not None:
+            ready = await preparing.summarised(self, ready)
+        if not self._affordable(way, ready):
+            self.outcome.error = f"{way.name}: a call may cost more than is left for this one"
+            self.policy.exclude(place)
+            return None
+        out = Out(self, place, way, role, ready)
+        if self._pieces:
+            out.stitcher = Stitcher("".join(self._pieces))
+        return out
+
+    def _affordable(self, way: Way, ready: preparing.Ready) -> bool:
+        if self._money < 0:
+            return True
+        fits = self._spent() + max(0, way.estimate(ready.tokens, ready.request.max_tokens)) <= self._money
+        self._poor |= not fits
+        return fits
+
+    def _spent(self) -> int:
+        outcome = self.outcome
+        flying = sum(out.may_cost for out in self._hedges.values())
+        return max(outcome.cost, 0) + outcome.open_cost + flying
+
+    async def _hedged(self, out: Out) -> bool:
+        """Runs the attempt here, and beside it what is sent when it is late."""
+        out.trace.on_sent = lambda: self._arm(out)
+        self._race = race = Race()
+        answered = False
+        try:
+            async with race:
+                answered = await self.send(out)
+            while not answered and self._hedges:
+                done, _ = await asyncio.wait(self._hedges, return_when=asyncio.FIRST_COMPLETED)
+                answered = any(task.result() for task in done if not task.cancelled())
+                for task in done:
+                    self._hedges.pop(task, None)
+        finally:
+            self._race = None
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            await self._end_hedges()
+        return answered
+
+    async def _end_hedges(self) -> None:
+        """Closes the sockets of those that came second."""
+        left = list(self._hedges)
+        self._hedges.clear()
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.gather(*left, return_exceptions=True)
+
+    def _arm(self, out: Out) -> None:
+        assert self._hedger is not None
+        delay_s = self._hedger.delay_s(out.way.name, self._size)
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._late, out)
+
+    def _late(self, first: Out) -> None:
+        """The attempt is late: a second one goes out when the budgets allow it."""
+        self._timer = None
+        hedger = self._hedger
+        assert hedger is not None
+        now = time.monotonic()
+        place = self.policy.hedge(first.place, now=now)
+        if place is None or self.winner is not None or self._race is None:
+            return
+        way = self._ways[place]
+        ready = preparing.plain(self, way)
+        if ready is None or not self._affordable(way, ready):
+            return
+        cost = way.estimate(ready.tokens, ready.request.max_tokens)
+        elapsed_s, sent = now - first.trace.sent_at, len(self._hedges)
+        if not hedger.allow(first.way.name, self._size, cost=cost, elapsed_s=elapsed_s, sent=sent):
+            return
+        out = Out(self, place, way, "hedge", ready)
+        self._hedges[asyncio.get_running_loop().create_task(self.send(out))] = out
+        delay_s = hedger.delay_s(way.name, self._size)
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._late, first)
+
+    def claim(self, out: Out) -> bool:
+        """The attempt has begun to answer; False when another one was before it. All others are ended."""
+        if self.winner is None:
+            self.winner = out
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            for task, other in self._hedges.items():
+                if other is not out:
+                    task.cancel()
+            if self._race is not None and out.role == "hedge":
+                self._race.won()
+        return self.winner is out
+
+    async def send(self, out: Out) -> bool:
+        """Sends an attempt; True when it has answered the call."""
+        try:
+            reply = await out.send()
+        except CallError as error:
+            await self._failed(out, error)
+            return False
+        if reply is None:
+            return False
+        if self._hedger is not None:
+            self._hedger.record(out.way.name, self._size, out.took_s)
+        self._answered(out, reply)
+        return True
+
+    def _answered(self, out: Out, reply: ChatReply) -> None:
+        if len(self._pieces) > 1 and (text := "".join(self._pieces)) != reply.text:
+            reply = preparing.with_text(reply, text)  # an earlier attempt's stream was gone on with
+        outcome = self.outcome
+        outcome.reply, outcome.error, outcome.rung = reply, "", "model"
+        outcome.model = out.way.name
+        self.kit.mended(out.way.candidate.account)
+        answers = self.kit.answers(self.request.model) if self.options.cache else None
+        if answers is not None:
+            settings = self.kit.config.models[self.request.model].cache
+            assert settings is not None
+            key = preparing.key(self.request)
+            answers.put(key, reply, ttl_s=settings.ttl_s, stale_s=settings.stale_s, now=time.monotonic())
+
+    async def _failed(self, out: Out, error: CallError) -> None:
+        outcome, now = self.outcome, time.monotonic()
+        outcome.error = f"{out.way.name}: {error}"
+        self.kit.refused(out.way.candidate.account, error.retry_after or 0.0, down=error.kind == "auth")
+        if out.flaw:
+            self._flaws[out.place] = (out.flawed, out.flaw)
+        self.policy.failed(out.place, error.kind, retry_after=error.retry_after, now=now)
+        if self.winner is out:
+            self.winner = None
+            await self._cut()
+
+    # Streams ----------------------------------------------------------------------------------------------------------
+
+    @property
+    def on_cut(self) -> OnCut:
+        """What is done when a stream breaks after its first words."""
+        return self.options.cut or self.kit.config.models[self.request.model].cut
+
+    async def _cut(self) -> None:
+        """A stream broke after its first words."""
+        if not self._pieces:
+            return
+        if self.on_cut == "fail":
+            self._stop = f"{self.outcome.error} (after {sum(map(len, self._pieces))} characters of the answer)"
+        elif self.on_cut == "restart":
+            self._pieces.clear()
+            assert self.on_text is not None
+            await self.on_text(RESET)
+
+    async def say(self, text: str) -> None:
+        """Gives the stream's reader some text."""
+        self._pieces.append(text)
+        assert self.on_text is not None
+        await self.on_text(text)
+
+    @property
+    def emitted(self) -> str:
+        """What the stream's reader has been given and may keep."""
+        return "".join(self._pieces)
+
+    def blocked(self, out: Out, blocked: Blocked) -> None:
+        """Nobody may call the attempt's account now."""
+        down = blocked.state == "down"
+        self.kit.refused(out.way.candidate.account, blocked.seconds, down=down)
+        self.policy.blocked(out.place, blocked.seconds, down=down, now=time.monotonic())
+        self.outcome.error = self.outcome.error or str(blocked)
+
+    # When nobody answers ----------------------------------------------------------------------------------------------
+
+    def _from_cache(self, *, stale: bool) -> bool:
+        if not self.options.cache:
+            return False
+        answers = self.kit.answers(self.request.model) if self.request.model in self.kit.config.models else None
+        reply = answers.get(preparing.key(self.request), now=time.monotonic(), stale=stale) if answers else None
+        if reply is None:
+            return False
+        self.outcome.reply, self.outcome.rung = reply, "stale" if stale else "cache"
+        return True
+
+    def _fall_back(self) -> None:
+        """The last rungs: an older answer, then the declared one. The error stays, to tell why."""
+        if self._from_cache(stale=True):
+            return
+        text = self.kit.route(self.request.model).degraded
+        if text is not None:
+            self.outcome.reply = ChatReply(text, "degraded", preparing.NOTHING)
+            self.outcome.rung = "degraded"

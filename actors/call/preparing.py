@@ -1,0 +1,156 @@
+"""Makes a request ready for one candidate: its window, its format's habits, and what an earlier attempt taught."""
+
+import dataclasses
+import time
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from ...protocols.call import CallOptions
+from ...protocols.chat import ChatReply, ChatRequest, Usage
+from ...protocols.config import Config
+from ...protocols.errors import ContextTooLong
+from ..channel.channel import Gate
+from ..counting import counter
+from ..router import pii
+from . import answers, checking, shaping, stitching
+from .fitting import Fitted, fit, with_summary
+from .outcome import CallOutcome
+from .policy import Change
+
+if TYPE_CHECKING:
+    from .kit import Way
+    from .logical import LogicalCall
+
+NOTHING: Final = Usage()
+_SHRINK: Final = 0.7
+"""What is left of a prompt that was refused as too long by a model whose window nobody knows."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ready:
+    """A request ready for a candidate, the tokens of its prompt, and what was left out of it to fit the window."""
+
+    request: ChatRequest
+    tokens: int
+    fitted: Fitted | None = None
+
+    @property
+    def summarise(self) -> ChatRequest | None:
+        """What has to be asked before."""
+        return self.fitted.summarise if self.fitted is not None else None
+
+
+def prepare(call: "LogicalCall", way: "Way", change: Change, flaw: tuple[str, str] | None) -> Ready:
+    """The call's request for a candidate, changed as the policy says.
+
+    Args:
+        call: the logical call.
+        way: the candidate.
+        change: what the policy wants changed.
+        flaw: text and flaw of this candidate's last unusable reply.
+
+    Raises:
+        ContextTooLong: it can't be made to fit the window.
+    """
+    request, tokens, fitted = call.request, call.tokens, None
+    if change == "repair" and flaw is not None:
+        request = checking.repair_turn(request, *flaw)
+        tokens += (len(flaw[0]) + len(flaw[1])) // 3
+    elif change == "rephrase":
+        request = shaping.rephrase(request)
+    if call.emitted:
+        request = stitching.continuation(request, call.emitted, prefill=way.kind == "anthropic")
+        tokens += len(call.emitted) // 3
+    if change == "shrink" or (way.window and tokens + request.max_tokens > way.window):
+        fitted = _fitted(call, way, request, tokens, shrink=change == "shrink")
+        if fitted is not None:
+            request, tokens = fitted.request, fitted.tokens
+    return Ready(_shaped(way, request), tokens, fitted)
+
+
+def plain(call: "LogicalCall", way: "Way") -> Ready | None:
+    """The call's request for a candidate as a hedge: None where it would have to be cut to fit."""
+    if way.window and call.tokens + call.request.max_tokens > way.window:
+        return None
+    return Ready(_shaped(way, call.request), call.tokens)
+
+
+def _shaped(way: "Way", request: ChatRequest) -> ChatRequest:
+    most = way.candidate.max_output
+    if most is not None and request.max_tokens > most:
+        request = shaping.cap_output(request, most)
+    return shaping.shape(request, way.kind, way.candidate.model)
+
+
+def _fitted(call: "LogicalCall", way: "Way", request: ChatRequest, tokens: int, *, shrink: bool) -> Fitted | None:
+    overflow = call.options.overflow or call.kit.config.models[call.request.model].overflow
+    if overflow in ("fail", "larger"):  # our count is an estimate: the provider has the last word, which is free
+        return None
+    window = way.window
+    if shrink:
+        window = min(window or tokens + request.max_tokens, int(tokens * _SHRINK) + request.max_tokens)
+    count = counter(way.kind, way.candidate.model)
+    fitted = fit(request, tokens=tokens, window=window, overflow=overflow, count=count)
+    if fitted is None:
+        raise ContextTooLong(f"{tokens} tokens can't be cut to fit a window of {window}", sent=False)
+    return fitted
+
+
+async def summarised(call: "LogicalCall", ready: Ready) -> Ready:
+    """The request with what was left out summarised by its own route; without it where that fails."""
+    from .logical import LogicalCall  # noqa: PLC0415 - each makes the other
+
+    assert ready.fitted is not None
+    assert ready.summarise is not None
+    left_s = call.policy.left(now=time.monotonic()) / 2
+    options = CallOptions(deadline_s=left_s, hedge=False, private=call.options.private, overflow="truncate_middle")
+    asked = await LogicalCall(call.caller, ready.summarise, ready.fitted.left_out, options, None).run()
+    add_bill(call.outcome, asked)
+    if asked.reply is None:
+        return Ready(ready.request, ready.tokens)
+    return Ready(with_summary(ready.fitted, asked.reply.text), ready.tokens)
+
+
+# Small things ---------------------------------------------------------------------------------------------------------
+
+
+def gate(config: Config, options: CallOptions) -> Gate | None:
+    """Why a request must not leave; None where anything may."""
+    if options.private:
+        return _told_private
+    return pii.gate if config.routing.pii == "private_only" else None
+
+
+def _told_private(_: ChatRequest) -> str:
+    return "its sender says that it must not leave"
+
+
+def budget(config: Config, options: CallOptions) -> int:
+    """Picodollars that one logical call may cost; -1 for no bound."""
+    if options.max_cost >= 0:
+        return options.max_cost
+    return -1 if config.budgets.call is None else round(config.budgets.call * 10**12)
+
+
+def add_bill(outcome: CallOutcome, other: CallOutcome) -> None:
+    """Puts a call that was made on the way on the same bill."""
+    model = outcome.model
+    for attempt in other.log:
+        outcome.add(attempt)
+    outcome.model = model
+
+
+def key(request: ChatRequest) -> bytes:
+    """What an answer is kept by."""
+    return answers.key(request, request.model)
+
+
+def with_model(request: ChatRequest, model: str) -> ChatRequest:
+    """The request for another route."""
+    return msgspec.structs.replace(request, model=model)
+
+
+def with_text(reply: ChatReply, text: str) -> ChatReply:
+    """The reply with another text."""
+    return msgspec.structs.replace(reply, text=text)
