@@ -31,12 +31,13 @@ PICO = 10**12
 
 
 class Tier(msgspec.Struct, frozen=True):
-    """Prices of a whole call whose input has more than `over` tokens; picodollars a token."""
+    """Prices of a whole call whose input has more than `over` tokens; picodollars a token, as in `Rate`."""
 
     over: int
     input: int
     output: int
     cached: int
+    written: int = -1
 
 
 class Rate(msgspec.Struct, frozen=True):
@@ -45,14 +46,16 @@ class Rate(msgspec.Struct, frozen=True):
     Attributes:
         input: an input token.
         output: an output token; reasoning tokens are output tokens.
-        cached: a cached input token.
+        cached: an input token that was read from a cache.
         tiers: prices of longer inputs, by rising `over`; a call pays one tier for all its tokens.
+        written: an input token that was written to a cache; -1 where it costs as any other.
     """
 
     input: int
     output: int
     cached: int
     tiers: tuple[Tier, ...] = ()
+    written: int = -1
 
 
 FREE = Rate(input=0, output=0, cached=0)
@@ -65,7 +68,17 @@ def cost(rate: Rate, usage: Usage) -> int:
         if usage.input_tokens > tier.over:
             at = tier
     cached = usage.cached_tokens
-    return (usage.input_tokens - cached) * at.input + cached * at.cached + usage.output_tokens * at.output
+    total = (usage.input_tokens - cached) * at.input + cached * at.cached + usage.output_tokens * at.output
+    if usage.written_tokens and at.written >= 0:
+        total += usage.written_tokens * (at.written - at.input)
+    return total
+
+
+def estimate(rate: Rate, prompt_tokens: int, max_tokens: int) -> int:
+    """The most picodollars that a call can cost whose prompt and answer have at most so many tokens."""
+    reached: tuple[Rate | Tier, ...] = (rate, *(tier for tier in rate.tiers if prompt_tokens > tier.over))
+    dearest = max(max(at.input, at.cached, at.written) for at in reached)
+    return prompt_tokens * dearest + max_tokens * max(at.output for at in reached)
 
 
 def dollars(picodollars: int) -> Decimal:
@@ -121,6 +134,11 @@ class PriceBook:
         model = self._model(candidate)
         return model.context_window if model is not None else None
 
+    @staticmethod
+    def max_output(candidate: Candidate) -> int | None:
+        """Most tokens of the candidate's answers, where the configuration says so; the table knows none."""
+        return candidate.max_output
+
     def _listed(self, candidate: Candidate) -> Rate | None:
         if self._accounts[candidate.account].kind == "embedded":
             return FREE
@@ -151,23 +169,25 @@ def _find(url: str, model: str) -> "ModelInfo | None":
 
 def _own(price: Price) -> Rate:
     cached = price.input if price.cached is None else price.cached
-    return Rate(input=_pico(price.input), output=_pico(price.output), cached=_pico(cached))
+    written = -1 if price.written is None else _pico(price.written)
+    return Rate(input=_pico(price.input), output=_pico(price.output), cached=_pico(cached), written=written)
 
 
 def _from_table(price: "ModelPrice") -> Rate | None:
-    """A rate whose tiers are those of input, output and cached together; None where tokens have no price."""
+    """A rate whose tiers are those of all its prices together; None where tokens have no price."""
     cached = price.cache_read_mtok if price.cache_read_mtok is not None else price.input_mtok
-    parts = (price.input_mtok, price.output_mtok, cached)
-    if parts[0] is None and parts[1] is None:
+    parts: dict[str, Listed] = {"input": price.input_mtok, "output": price.output_mtok, "cached": cached}
+    if parts["input"] is None and parts["output"] is None:
         return None
-    starts = {tier.start for part in parts for tier in getattr(part, "tiers", ())}
-    tiers = tuple(Tier(start, *_all_at(parts, start + 1)) for start in sorted(starts))
-    return Rate(*_all_at(parts, 0), tiers)
+    if price.cache_write_mtok is not None:
+        parts["written"] = price.cache_write_mtok
+    starts = {tier.start for part in parts.values() for tier in getattr(part, "tiers", ())}
+    tiers = tuple(Tier(over=start, **_all_at(parts, start + 1)) for start in sorted(starts))
+    return Rate(**_all_at(parts, 0), tiers=tiers)
 
 
-def _all_at(parts: "tuple[Listed, Listed, Listed]", input_tokens: int) -> tuple[int, int, int]:
-    first, second, third = (_pico(_at(part, input_tokens)) for part in parts)
-    return first, second, third
+def _all_at(parts: "Mapping[str, Listed]", input_tokens: int) -> dict[str, int]:
+    return {name: _pico(_at(part, input_tokens)) for name, part in parts.items()}
 
 
 def _at(price: "Listed", input_tokens: int) -> Decimal:

@@ -1,8 +1,9 @@
 """Our side: a driver attached to a local cluster that runs jobs of `Echo` items through Mappers, leases and a Provider.
 
 Usage: `python -m benchmarks.part_ours SETTINGS` with settings as JSON: `mappers`, `cores`, and `accounts`, each with
-`url`, `limits`, and perhaps `key`, the name of the variable that holds its key. Then lines
-`{"jobs": [{"account", "calls", "width", "characters"}]}`: all jobs of a line run at once.
+`url`, `limits`, and perhaps `key`, the name of the variable that holds its key; `full` turns on all that the model
+layer can do. Then lines `{"jobs": [{"account", "calls", "width", "characters"}]}`: all jobs of a line run at once; the
+account `auto` is a choice by rules.
 """
 
 import json
@@ -10,7 +11,7 @@ import os
 import sys
 import threading
 import time
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import psutil
@@ -23,7 +24,19 @@ from understudy.actors.mapper.blocks import pack_block
 from understudy.cluster import home
 from understudy.cluster.local import Settings
 from understudy.cluster.session import Session
-from understudy.protocols.config import Account, Candidate, Config, Limits, Price, Route, encode
+from understudy.protocols.config import (
+    Account,
+    Budgets,
+    Candidate,
+    Config,
+    Hedging,
+    Limits,
+    Price,
+    Route,
+    Routing,
+    Rule,
+    encode,
+)
 from understudy.protocols.jobs import EnsureReply, JobSpec, Page
 from understudy.supervisors.children import DIRECTOR
 
@@ -31,8 +44,23 @@ BLOCK = 2000
 """Items a block: about 1 MB of prompts."""
 
 
-def configuration(accounts: dict[str, dict[str, Any]]) -> Config:
-    """A configuration with one route for each account, of the same name."""
+RULES: Final = 20
+
+
+def configuration(accounts: dict[str, dict[str, Any]], *, full: bool = False) -> Config:
+    """A configuration with one route for each account, of the same name.
+
+    With `full` all that the model layer can do is on: a hedge timer and a budget for each call, and a choice of the
+    route by rules, the last of twenty of which decides, with the request looked through for personal data.
+    """
+    first = next(iter(accounts))
+    rules = [Rule(route=first, contains=(f"topic {place}", f"subject {place}")) for place in range(RULES - 1)]
+    more: dict[str, Any] = {}
+    if full:
+        more["routing"] = Routing(rules=(*rules, Rule(route=first, max_tokens=1_000_000)), pii="private_only")
+        more["budgets"] = Budgets(call=1.0)
+    # Each call is watched, and none is worth a second request: else more calls would be sent than are asked for.
+    hedge = Hedging(worth=1e-9) if full else None
     return Config(
         accounts={
             name: Account(
@@ -43,9 +71,12 @@ def configuration(accounts: dict[str, dict[str, Any]]) -> Config:
             for name, one in accounts.items()
         },
         models={
-            name: Route(candidates=(Candidate(account=name, model=MODEL, price=Price(input=2.5, output=10.0)),))
+            name: Route(
+                candidates=(Candidate(account=name, model=MODEL, price=Price(input=2.5, output=10.0)),), hedge=hedge
+            )
             for name in accounts
         },
+        **more,
     )
 
 
@@ -53,7 +84,7 @@ class Ours:
     """An attached driver and the processes that work for it."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        self._config = configuration(settings["accounts"])
+        self._config = configuration(settings["accounts"], full=settings.get("full", False))
         self._encoded = encode(self._config)
         self._session = Session(Settings(cores=settings["cores"], mappers=settings["mappers"], idle_s=600.0))
         self._session.__enter__()

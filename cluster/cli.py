@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
@@ -30,6 +30,7 @@ def digest(
     map_model: Annotated[str | None, Parameter(help="model that reads the source")] = None,
     reduce_model: Annotated[str | None, Parameter(help="model that merges summaries")] = None,
     max_cost: Annotated[float | None, Parameter(help="most dollars to spend")] = None,
+    tenant: Annotated[str, Parameter(help="for whom: whose budget of the day it spends")] = "",
     concurrency: Annotated[int, Parameter(help="calls in flight at once")] = 64,
     out: Annotated[Path, Parameter(help="folder of the report")] = Path("understudy-digest"),
 ) -> int:
@@ -53,6 +54,7 @@ def digest(
         map_model=map_model,
         reduce_model=reduce_model,
         max_cost=max_cost,
+        tenant=tenant,
         concurrency=concurrency,
         out=out,
     )
@@ -128,6 +130,32 @@ def _plain(value: object) -> dict[str, object]:
 
 
 @app.command
+def route(
+    text: Annotated[str, Parameter(help="the request; - reads it from the standard input", allow_leading_hyphen=True)],
+    /,
+    *,
+    config: Annotated[Path | None, Parameter(help="configuration (default: understudy.yaml here)")] = None,
+    model: Annotated[str, Parameter(help="the route that the request names; auto to have one chosen")] = "auto",
+    tenant: Annotated[str, Parameter(help="who asks")] = "",
+    urgency: Annotated[
+        Literal["batch", "normal", "realtime"] | None, Parameter(help="how soon (default: told from the text)")
+    ] = None,
+    max_cost: Annotated[float | None, Parameter(help="dollars this call may cost")] = None,
+    private: Annotated[bool, Parameter(help="the request must not leave", negative="")] = False,
+    json: Annotated[bool, Parameter(help="print it as JSON")] = False,
+) -> int:
+    """Explain which model a request would go to, and why; calls nothing and starts nothing."""
+    from .choose import Options, run
+
+    if max_cost is not None and max_cost <= 0:
+        raise UsageError("--max-cost must be more than 0; leave it out for no bound")
+    options = Options(
+        text, config=config, model=model, tenant=tenant, urgency=urgency, max_cost=max_cost, private=private, json=json
+    )
+    return run(options)
+
+
+@app.command
 def schema() -> int:
     """Print the JSON Schema of understudy.yaml, for editors."""
     import orjson
@@ -136,6 +164,23 @@ def schema() -> int:
 
     sys.stdout.write(orjson.dumps(config_schema(), option=orjson.OPT_INDENT_2).decode() + "\n")
     return 0
+
+
+@app.command
+def import_litellm(
+    source: Annotated[Path, Parameter(help="LiteLLM's config.yaml")],
+    /,
+    *,
+    out: Annotated[Path, Parameter(help="file to write; - for standard output", allow_leading_hyphen=True)] = Path(
+        "understudy.yaml"
+    ),
+    json: Annotated[bool, Parameter(help="print the outcome as JSON")] = False,
+    force: Annotated[bool, Parameter(help="replace the file if it is there")] = False,
+) -> int:
+    """Write understudy.yaml from a LiteLLM configuration; names each setting that has no counterpart."""
+    from .litellm.command import import_litellm as run
+
+    return run(source, out, json=json, force=force)
 
 
 @app.command
@@ -155,7 +200,7 @@ def simulate(
     tail_rate: Annotated[float | None, Parameter(help="share of slow calls")] = None,
     tail_factor: Annotated[float | None, Parameter(help="how many times slower those are")] = None,
 ) -> int:
-    """Serve a simulated provider (OpenAI's protocol) with quotas, faults and a billing ledger."""
+    """Serve a simulated provider (OpenAI's, Anthropic's and Gemini's protocol): quotas, faults, a billing ledger."""
     import pydantic
 
     from .simulator import run, settings_from_options
@@ -183,6 +228,29 @@ def simulate(
         raise UsageError(f"{settings or 'options'}: {where}: {first['msg']}") from None
     run(chosen, "127.0.0.1", port)
     return 0
+
+
+@app.command
+def drill(
+    config: Annotated[Path, Parameter(help="configuration to drill; its providers are simulated, keys aren't used")],
+    /,
+    *,
+    calls: Annotated[int, Parameter(help="calls of each scenario")] = 300,
+    scenario: Annotated[str, Parameter(help="a scenario's name, a YAML file, or all")] = "all",
+    route: Annotated[str | None, Parameter(help="model that is called (default: the first)")] = None,
+    seed: Annotated[int, Parameter(help="what requests, latencies and faults are drawn from")] = 0,
+    json: Annotated[bool, Parameter(help="print the outcome as JSON")] = False,
+    speed: Annotated[float, Parameter(help="how many times as fast as in real time")] = 10.0,
+) -> int:
+    """Show what users would see while providers fail: scripted outages against simulated providers."""
+    from .drill.run import Options
+    from .drill.run import drill as run
+
+    if not 1 <= calls <= 100_000:
+        raise UsageError("--calls must be 1 to 100000")
+    if not 0.1 <= speed <= 60:
+        raise UsageError("--speed must be 0.1 to 60")
+    return run(Options(config, calls, scenario, route, seed, json, speed))
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.constructor import DuplicateKeyError, RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from ..protocols.config import Config
+from ..protocols.config import AUTO, Config
 from ..protocols.errors import ConfigError
 from ..protocols.suggest import did_you_mean
 
@@ -57,7 +57,7 @@ def load(path: Path | None = None, *, folder: Path | None = None) -> Config:
         path = (folder or Path()) / FILE_NAME
         if not path.exists():
             return Config()
-    return parse(_read(path), str(path))
+    return parse(read(path), str(path))
 
 
 def parse(text: str, name: str = FILE_NAME) -> Config:
@@ -66,7 +66,11 @@ def parse(text: str, name: str = FILE_NAME) -> Config:
     Raises:
         ConfigError: one line with `name:line:column`, the key, what is wrong, and how to mend it.
     """
-    document = _Document(name, _yaml(text, name))
+    document = read_yaml(text, name)
+    if "model_list" in document.plain:
+        raise ConfigError(
+            f"{name}: is a LiteLLM configuration; convert it with  understudy import-litellm {name} --out {FILE_NAME}"
+        )
     try:
         return Config.model_validate_json(json.dumps(document.plain), strict=True)
     except ValidationError as error:
@@ -75,16 +79,27 @@ def parse(text: str, name: str = FILE_NAME) -> Config:
 
 def schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of the file, for editors and for `understudy schema`."""
+    drawn = Config.model_json_schema()
+    models = drawn["properties"]["models"]
+    models["additionalProperties"] = {
+        "anyOf": [{"$ref": "#/$defs/Route"}, {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/Candidate"}}]
+    }
+    models["propertyNames"] = {"not": {"const": AUTO}}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **Config.model_json_schema(),
+        **drawn,
         "patternProperties": {"^x-": {}},
         "title": "understudy.yaml",
-        "description": "Accounts with their quotas, and models as ordered candidates.",
+        "description": "Accounts with their quotas, models as candidates, and how one is chosen.",
     }
 
 
-def _read(path: Path) -> str:
+def read(path: Path) -> str:
+    """The text of a file.
+
+    Raises:
+        ConfigError: it can't be read, is too large, or is not UTF-8.
+    """
     try:
         if path.is_dir():
             raise ConfigError(f"{path}: is a folder; give the file, for example {path / FILE_NAME}")
@@ -99,6 +114,15 @@ def _read(path: Path) -> str:
         raise ConfigError(f"{path}: can't be read: {error.strerror or error}") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+
+
+def read_yaml(text: str, name: str) -> "Document":
+    """The values of a YAML text, each with its place.
+
+    Raises:
+        ConfigError: it is no YAML, or no mapping; one line with `name:line:column`.
+    """
+    return Document(name, _yaml(text, name))
 
 
 class _Constructor(RoundTripConstructor):
@@ -130,8 +154,8 @@ def _mark(error: MarkedYAMLError) -> str:
     return f":{mark.line + 1}:{mark.column + 1}" if mark else ""
 
 
-class _Document:
-    """A parsed file as plain values, with the place of each key and of each value."""
+class Document:
+    """A parsed file as plain values (`plain`), with the place of each key and of each value."""
 
     def __init__(self, name: str, root: object) -> None:
         self.name = name
@@ -147,6 +171,10 @@ class _Document:
         plain = self._convert(root, ())
         self.plain = {key: value for key, value in plain.items() if not key.startswith("x-")}
 
+    def place(self, location: Location) -> Place:
+        """Line and column, from 1, of the key or item at `location`, else of the nearest above it."""
+        return self._nearest(location)
+
     def explain(self, error: ValidationError) -> ConfigError:
         """The first mistake by line, as one line of text, with the number of the others.
 
@@ -159,13 +187,22 @@ class _Document:
     def _line(self, detail: ErrorDetails) -> tuple[Place, str]:
         location = tuple(part for part in detail["loc"] if part != "[key]")
         location += tuple(detail.get("ctx", {}).get("path", ()))
+        told = self._as_written(location)
         places = self._keys if detail["type"] == "extra_forbidden" or "[key]" in detail["loc"] else self._values
-        place = places.get(location) or self._nearest(location)
-        key = f"{_dotted(location)}: " if location else ""
+        place = places.get(told) or self._nearest(told)
+        key = f"{dotted(told)}: " if told else ""
         return (
             place,
             f"{self.name}:{place[0]}:{place[1]}: {key}{_sentence(detail, location)}",
         )
+
+    def _as_written(self, location: Location) -> Location:
+        """Where the file has it: a route that is a list in the file has no key `candidates` there."""
+        if len(location) > 2 and location[0] == "models" and location[2] == "candidates":
+            models = self.plain["models"]
+            if isinstance(models, dict) and isinstance(models.get(location[1]), list):
+                return location[:2] + location[3:]
+        return location
 
     def _nearest(self, location: Location) -> Place:
         while location not in self._keys and location:
@@ -184,7 +221,7 @@ class _Document:
             return node
         line, column = self._nearest(at)
         raise ConfigError(
-            f"{self.name}:{line}:{column}: {_dotted(at)}: must be text, a number, a list or a mapping; "
+            f"{self.name}:{line}:{column}: {dotted(at)}: must be text, a number, a list or a mapping; "
             "leave YAML tags out and put text into quotes"
         )
 
@@ -196,7 +233,8 @@ class _Document:
         return self._convert(parent[key], at)
 
 
-def _dotted(location: Location) -> str:
+def dotted(location: Location) -> str:
+    """`("models", "fast", 0)` as a person writes it: `models.fast[0]`."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
     return text.removeprefix(".")
 
@@ -209,9 +247,11 @@ def _sentence(detail: ErrorDetails, location: Location) -> str:
         return "must be greater than 0: a quota of 0 would never send anything; leave it out for no limit"
     if kind == "literal_error":
         expected = str(context["expected"])
-        return f"must be {expected}" + did_you_mean(str(detail["input"]), expected.replace("'", "").split(" or "))
+        return f"must be {expected}" + did_you_mean(str(detail["input"]), re.findall("'([^']*)'", expected))
     if kind == "mistake":
         return str(context["message"])
+    if kind == "model_type" and len(location) == 2 and location[0] == "models":
+        return "must be a list of candidates, or a mapping with candidates"
     return _PLAIN.get(kind) or detail["msg"].replace("Input should", "must", 1)
 
 

@@ -8,8 +8,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from ..protocols.errors import UnderstudyError
 from . import home
@@ -97,32 +98,35 @@ def stop(local: home.Local, timeout_s: float = 20.0) -> None:
     home.forget()
 
 
-class Opening:
-    """Finds or starts the local cluster in a thread, while the caller does something useful."""
+T = TypeVar("T")
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._address = ""
+
+class Opening(Generic[T]):
+    """Does `work` in a thread, while the caller does something useful."""
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        self._work = work
+        self._found: list[T] = []
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         try:
-            self._address = address(self._settings)
+            self._found.append(self._work())
         except BaseException as error:  # noqa: BLE001 - raised again in the thread that asks
             self._error = error
 
-    def wait(self) -> str:
-        """The address, or the error that kept it from being found."""
+    def wait(self) -> T:
+        """What came of the work, or the error that kept it from being done."""
         while self._thread.is_alive():
             self._thread.join(0.2)  # in pieces, so that Ctrl-C is heard
         if self._error is not None:
             raise self._error
-        return self._address
+        return self._found[0]
 
 
-_early: list[Opening] = []
+_early: list[Opening[str]] = []
 
 
 def begin_early(arguments: Sequence[str]) -> None:
@@ -134,11 +138,11 @@ def begin_early(arguments: Sequence[str]) -> None:
         return
     if {"--plan", "--help", "-h"} & set(arguments) or not any(os.path.lexists(word) for word in arguments[1:]):
         return
-    _early.append(Opening(Settings()))
+    _early.append(Opening(lambda: address(Settings())))
 
 
-def opening(settings: Settings) -> Opening:
-    """What was begun early, if it was begun with these settings, else a new beginning."""
+def opening(settings: Settings) -> Opening[str]:
+    """The address of the local cluster, from what was begun early if the settings are the same, else begun now."""
     if _early and settings == Settings():
         return _early[0]
-    return Opening(settings)
+    return Opening(lambda: address(settings))

@@ -130,6 +130,11 @@ class Config(Strict):
         for path, route in self._routed():
             if route not in self.models:
                 raise mistake(f"no route is called {route!r}{hint(route, self.models)}", "routing", *path)
+        for place, rule in enumerate(self.routing.rules):
+            for number, tenant in enumerate(rule.tenant):
+                if self.tenants and tenant not in self.tenants:
+                    wrong = f"no tenant is called {tenant!r}{hint(tenant, self.tenants)}"
+                    raise mistake(wrong, "routing", "rules", place, "tenant", number)
         return self
 
     def _routed(self) -> Iterable[tuple[tuple[str | int, ...], str]]:

@@ -26,6 +26,8 @@ class JobSpec(msgspec.Struct, frozen=True):
         held_back: what merging may cost: kept from the budget until the nodes are merged.
         tenant: who it is for; empty where nobody is named.
         interactive: somebody waits for it: its calls go before all that are not.
+        tenant_day: the most its tenant may spend in a day (UTC), or -1 for no bound.
+        day: the most all tenants together may spend in a day, or -1 for no bound.
     """
 
     id: str
@@ -41,6 +43,8 @@ class JobSpec(msgspec.Struct, frozen=True):
     held_back: int = 0
     tenant: str = ""
     interactive: bool = False
+    tenant_day: int = -1
+    day: int = -1
 
 
 class Bill(msgspec.Struct, frozen=True):

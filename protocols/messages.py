@@ -62,7 +62,7 @@ class LeaseAsk(Message, frozen=True, tag=True, omit_defaults=True):
         sizes: tokens that each of the first waiting calls needs, in order.
         slots: how many of those calls need a new concurrency slot.
         ahead: how many more calls of `ahead_size` tokens will be wanted soon.
-        weight: the holder's share against others.
+        weight: the share's part against other shares of its tenant.
         interactive: True goes before all that are not.
         retry_after_s: the latest Retry-After the holder was told, or None.
         share: whose calls these are: quota is shared fairly between shares (a tenant's job), however many holders work
@@ -70,6 +70,7 @@ class LeaseAsk(Message, frozen=True, tag=True, omit_defaults=True):
         tenant: the share's tenant; a tenant's shares together get what `tenant_weight` says.
         tenant_weight: the tenant's share against other tenants.
         told: what replies' headers have said of the quotas lately, or None.
+        last: nothing follows: the share's work here is over and none of its calls is out.
     """
 
     number: int
@@ -90,6 +91,7 @@ class LeaseAsk(Message, frozen=True, tag=True, omit_defaults=True):
     tenant: str = ""
     tenant_weight: float = 1.0
     told: LimitsTold | None = None
+    last: bool = False
 
 
 class LeaseGrant(Message, frozen=True, tag=True, omit_defaults=True):
@@ -140,10 +142,21 @@ class ProviderAsk(Message, frozen=True, tag=True, omit_defaults=True):
     """Asks a Provider for its snapshot."""
 
 
+class Configure(Message, frozen=True, tag=True, omit_defaults=True):
+    """The newest configuration of a Provider's account: `account` is an `Account` as JSON, references unresolved.
+
+    Its limits, breaker and time-outs apply from now on; an account that was down is tried again.
+    """
+
+    account: bytes
+
+
 class ProviderSnapshot(Message, frozen=True, tag=True, omit_defaults=True):
     """What a Provider knows of its account, for people.
 
-    `used` counts against the window now, `leased` is out in leases; -1 stands for no limit or nothing known.
+    `used` counts against the window now, `leased` is out in leases; -1 stands for no limit or nothing known. `limit` is
+    what applies: the smaller of what is configured and what is `told` by replies' headers, or where neither is known
+    what was `learned` from refusals. `others` is what somebody else is presumed to have used of the same quota.
     """
 
     account: str
@@ -166,6 +179,12 @@ class ProviderSnapshot(Message, frozen=True, tag=True, omit_defaults=True):
     holders: int
     waiting: int
     messages: int
+    shares: int = 0
+    told_requests: int = -1
+    told_tokens: int = -1
+    learned_requests: int = -1
+    others_requests: int = 0
+    others_tokens: int = 0
 
 
 # Between a Supervisor and its Mappers --------------------------------------------------------------------------------
@@ -290,6 +309,7 @@ Payload = (
     | LeaseGrant
     | Revoke
     | ProviderAsk
+    | Configure
     | ProviderSnapshot
     | Slice
     | Results

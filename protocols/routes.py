@@ -103,4 +103,9 @@ class Route(Strict):
     @model_validator(mode="before")
     @classmethod
     def _list_is_candidates(cls, value: Any) -> Any:
-        return {"candidates": value} if isinstance(value, list | tuple) else value
+        if isinstance(value, list | tuple):
+            return {"candidates": tuple(value)}
+        # What a `before` validator returns is judged as Python: a list would be no tuple to a strict reader.
+        if isinstance(value, dict) and isinstance(value.get("candidates"), list):
+            return {**value, "candidates": tuple(value["candidates"])}
+        return value

@@ -1,10 +1,12 @@
 """How a model is chosen for a request that names none: rules, examples, a classifier, and the weights of a choice."""
 
+import re
+import warnings
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from .strict import Strict
+from .strict import Strict, mistake
 
 Complexity = Literal["low", "medium", "high"]
 Urgency = Literal["batch", "normal", "realtime"]
@@ -24,6 +26,22 @@ class Rule(Strict):
     pii: bool | None = Field(default=None, description="whether the text holds personal data")
     min_tokens: int | None = Field(default=None, ge=0, description="prompts of so many tokens and more")
     max_tokens: int | None = Field(default=None, gt=0, description="prompts of so many tokens and less")
+
+    @field_validator("matches")
+    @classmethod
+    def _matches_compiles(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    re.compile(value, re.IGNORECASE)
+            except re.error as error:
+                # Some of its messages quote a part of the pattern, behind the first quotation mark.
+                place = "" if error.pos is None else f" at character {error.pos + 1}"
+                raise mistake(f"is no regular expression: {error.msg.split(chr(39))[0].rstrip()}{place}") from None
+            except (OverflowError, RecursionError):
+                raise mistake("is no regular expression: it counts or nests too far") from None
+        return value
 
 
 class Weights(Strict):

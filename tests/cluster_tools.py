@@ -9,10 +9,15 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from understudy.cluster.simulator import SimulatorProcess
 
+CANARIES = {
+    f"CANARY_{kind.upper()}": f"sk-canary-{kind}-7c1e9f04b2d8"
+    for kind in ("openai", "azure", "anthropic", "gemini", "header")
+}
+"""Keys that must be seen nowhere, planted in the environment of the wide cluster."""
 COMMAND = (sys.executable, "-m", "understudy")
 
 
@@ -35,6 +40,7 @@ class Cluster:
     """The session-wide local cluster: commands that run with `environ` find it warm."""
 
     environ: dict[str, str]
+    mappers: int = 2
 
     def run(self, *arguments: str, **variables: str) -> Finished:
         """Runs `understudy ARGUMENTS` to its end."""
@@ -58,6 +64,10 @@ class Cluster:
             text=True,
         )
 
+    def attach(self) -> "Driver":
+        """A driver of its own process, for what no command does; use it as a context manager."""
+        return Driver(self)
+
     def pid(self, name: str) -> int:
         """The process id of a living actor."""
         children = self.run("status", "--json").json["children"]
@@ -66,6 +76,51 @@ class Cluster:
     def kill(self, name: str) -> None:
         """SIGKILLs one actor's process: one of ours, by its id."""
         os.kill(self.pid(name), signal.SIGKILL)
+
+
+class Driver:
+    """A driver in a process of its own, commanded line by line; see `cluster_driver`."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._child: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        command = (sys.executable, str(Path(__file__).with_name("cluster_driver.py")), str(self._cluster.mappers))
+        self._child = subprocess.Popen(
+            command, env=self._cluster.environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        child, self._child = self._child, None
+        assert child is not None
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdin.close()
+        child.stdout.close()
+        try:
+            child.wait(20)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+    def ask(self, command: str, **arguments: Any) -> Any:
+        """The answer to a command."""
+        child = self._child
+        assert child is not None
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdin.write(json.dumps({"command": command, **arguments}) + "\n")
+        child.stdin.flush()
+        line = child.stdout.readline()
+        assert line, f"the driver ended at the command {command!r}; its error is above"
+        return json.loads(line)
+
+    def account(self, name: str) -> dict[str, Any]:
+        """What is known of an account now."""
+        [found] = [one for one in self.ask("status")["accounts"] if one["account"] == name]
+        return dict(found)
 
 
 def wait_until(true: Callable[[], bool], *, seconds: float = 60.0) -> None:
@@ -107,17 +162,18 @@ def repository(folder: Path, *, files: int, words: int = 1200) -> Path:
     return folder
 
 
-def start_cluster(folder: Path) -> Cluster:
-    """Starts a local cluster with a home and a key of its own."""
+def start_cluster(folder: Path, *, mappers: int = 0, **variables: str) -> Cluster:
+    """Starts a local cluster with a home and a key of its own, and perhaps with more variables and mappers."""
     environ = {
         **os.environ,
         "UNDERSTUDY_HOME": str(folder),
         "SIM_KEY": "sk-planted-by-the-tests-0001",
         "COLUMNS": "80",
+        **variables,
     }
     for name in ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH"):
         environ.pop(name, None)
-    cluster = Cluster(environ)
-    up = cluster.run("up")
+    cluster = Cluster(environ, mappers or len(os.sched_getaffinity(0)))
+    up = cluster.run("up", *(("--mappers", str(mappers)) if mappers else ()))
     assert up.code == 0, up.err
     return cluster

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from cluster_tools import Cluster, start_cluster
+from cluster_tools import CANARIES, Cluster, start_cluster
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -73,5 +73,13 @@ def guards(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """One local Ray cluster for the whole session, with a home of its own; stopped by its keeper's process id."""
     running = start_cluster(tmp_path_factory.mktemp("home"))
+    yield running
+    running.run("down")
+
+
+@pytest.fixture(scope="session")
+def wide_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Another one with four mappers, whose environment holds a planted key for each kind of provider."""
+    running = start_cluster(tmp_path_factory.mktemp("wide"), mappers=4, **CANARIES)
     yield running
     running.run("down")

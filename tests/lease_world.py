@@ -4,14 +4,17 @@ import dataclasses
 import heapq
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from understudy.actors.channel.lease import Lease, Permit
 from understudy.actors.provider.core import ProviderCore, Say
+from understudy.actors.provider.holders import holder_of
 from understudy.actors.provider.testing import most_at_once, worst_window
 from understudy.protocols.config import Account, BreakerSettings, Limits, Timeouts
 from understudy.protocols.envelope import Envelope, pack, unpack
 from understudy.protocols.messages import LeaseAsk, LeaseGrant, Outcome, Revoke
+from understudy.protocols.wire.codec import LimitsTold
 
 WINDOW_S = 6.0
 GUARD_S = 0.15
@@ -25,23 +28,31 @@ class Answer:
     took: float
     outcome: Outcome = "ok"
     retry_after: float | None = None
+    told: LimitsTold | None = None
 
 
 Serve = Callable[[float], Answer]
 
 
 class Holder:
-    """A channel without sockets: calls wait in line, take permits from the lease, and end."""
+    """A channel without sockets: calls wait in line, take permits from the lease, and end.
+
+    Its name is that of its sender, or `sender/share`.
+    """
 
     def __init__(self, world: "World", name: str, lease: Lease) -> None:
         self.world, self.name, self.lease = world, name, lease
+        self.sender, _, self.share = name.partition("/")
         self.waiting: deque[int] = deque()
         self.alive = True
+        self.closed = False
         self.served = 0
         self.too_large: list[int] = []
         self.told_until = 0.0
 
     def want(self, sizes: list[int]) -> None:
+        if self.closed:
+            return
         self.waiting.extend(sizes)
         self.pump()
 
@@ -54,7 +65,7 @@ class Holder:
             self.send(permit)
         ask = self.lease.ask(self.waiting, len(self.waiting), now=now)
         if ask is not None:
-            world.to_provider(self.name, ask)
+            world.to_provider(self.sender, ask)
         wake = self.lease.next_wake(now=now)
         if wake is not None:
             world.at(max(wake, now + 0.001), self.pump, key=f"pump {self.name}")
@@ -64,11 +75,14 @@ class Holder:
         assert now >= self.told_until, "spent before Retry-After"
         core = world.core
         if permit.epoch == core.epoch:
-            assert now <= core.limiter.holdings[self.name].until, "spent after the lease's end as the Provider sees it"
+            until = core.limiter.holdings[holder_of(self.sender, self.share)].until
+            assert now <= until, "spent after the lease's end as the Provider sees it"
         answer = world.serve(now)
         took = min(answer.took, CALL_S)
         arrival = now + world.rng.uniform(0, min(took, GUARD_S))
         tokens = permit.reserved if answer.outcome != "rate_limited" else 0
+        if answer.told is not None:
+            self.lease.tell(answer.told, now=now)
         world.arrived.append((arrival, tokens))
         world.out.append((now, now + took, permit.probe))
         world.at(now + took, lambda: self.end(permit, answer, tokens))
@@ -88,7 +102,7 @@ class Holder:
         self.pump()
 
     def hear(self, payload: LeaseGrant | Revoke) -> None:
-        if not self.alive:
+        if not self.alive or self.closed:
             return
         now = self.world.now
         if isinstance(payload, Revoke):
@@ -112,14 +126,25 @@ class Holder:
 
 
 class World:
-    """One account, its Provider, its holders, and the time."""
+    """One account, its Provider, its holders, and the time. `leases` gives holders leases of their own."""
 
-    def __init__(self, account: Account, names: str, serve: Serve, seed: int, *, twice: float = 0.0) -> None:
+    def __init__(
+        self,
+        account: Account,
+        names: Iterable[str],
+        serve: Serve,
+        seed: int,
+        *,
+        twice: float = 0.0,
+        leases: dict[str, Lease] | None = None,
+    ) -> None:
         self.account, self.serve, self.rng, self.twice = account, serve, random.Random(seed), twice
         self.now = 1000.0
         self.epoch = 1
         self.core = ProviderCore("a", account, epoch=1, now=self.now)
-        self.holders = {name: Holder(self, name, Lease()) for name in names}
+        self.holders = {
+            name: Holder(self, name, (leases or {}).get(name) or Lease(share=name.partition("/")[2])) for name in names
+        }
         self.events: list[tuple[float, int, Callable[[], None]]] = []
         self.keys: dict[str, float] = {}
         self.number = 0
@@ -172,12 +197,19 @@ class World:
 
     def say(self, said: list[Say]) -> None:
         for one in said:
-            holder = self.holders[one.to]
-            payload = one.payload
-            self.at(self.arrival(f"from {one.to}"), lambda holder=holder, payload=payload: holder.hear(payload))  # type: ignore[misc]
+            self.at(self.arrival(f"from {one.to}"), partial(self.heard, one))
         wake = self.core.next_wake()
         if wake is not None:
             self.at(max(wake, self.now + 0.001), self.wake, key="provider")
+
+    def heard(self, said: Say) -> None:
+        """An actor gives a grant to the share it is for, and a revocation to all it works for."""
+        for holder in self.of(said.to):
+            if isinstance(said.payload, Revoke) or said.payload.share == holder.share:
+                holder.hear(said.payload)
+
+    def of(self, sender: str) -> list[Holder]:
+        return [holder for holder in self.holders.values() if holder.sender == sender]
 
     def wake(self) -> None:
         if self.up:
@@ -196,18 +228,33 @@ class World:
             holder.lease.provider_down()
             self.at(self.now + 0.2, holder.pump)
 
-    def holder_dies(self, name: str) -> None:
-        """Its process ends: its sockets close, and the Provider hears of it a little later."""
+    def holder_closes(self, name: str) -> None:
+        """Its share's work is over, whatever waits; calls that are out end as they end."""
         holder = self.holders[name]
-        holder.alive = False
+        holder.waiting.clear()
+        holder.closed = True
+        holder.lease.close()
+        holder.pump()
+
+    def holder_dies(self, name: str) -> None:
+        """A sender's process ends: its sockets close, and the Provider hears of it a little later."""
+        for holder in self.of(name):
+            holder.alive = False
         self.at(self.arrival(f"to {name}"), lambda: self.say(self.core.holder_down(name, now=self.now)))
 
-    def check_law(self) -> None:
+    def configure(self, limits: Limits, *, window_s: float | None = None) -> None:
+        """The account's limits change, perhaps its window, too."""
+        update = {"window_s": window_s or WINDOW_S, "guard_s": GUARD_S}
+        self.account = self.account.model_copy(update={"limits": limits.model_copy(update=update)})
+        self.say(self.core.configure(self.account, now=self.now))
+        self.epoch = self.core.epoch
+
+    def check_law(self, window_s: float = WINDOW_S) -> None:
         limits = self.account.limits
         if limits.rpm:
-            assert worst_window([(at, 1) for at, _ in self.arrived], WINDOW_S) <= limits.rpm
+            assert worst_window([(at, 1) for at, _ in self.arrived], window_s) <= limits.rpm
         if limits.tpm:
-            assert worst_window(self.arrived, WINDOW_S) <= limits.tpm
+            assert worst_window(self.arrived, window_s) <= limits.tpm
         if limits.concurrency:
             assert most_at_once([(start, end) for start, end, _ in self.out]) <= limits.concurrency
         assert most_at_once([(start, end) for start, end, probe in self.out if probe]) <= 1

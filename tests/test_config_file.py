@@ -106,11 +106,12 @@ def test_every_key_of_the_schema_has_a_description() -> None:
         ("limits: 5", "3:13: accounts.openai.limits: must be a mapping"),
         (
             "kind: opnai",
-            "3:11: accounts.openai.kind: must be 'openai' or 'embedded' (did you mean 'openai'?)",
+            "3:11: accounts.openai.kind: must be 'openai', 'azure', 'anthropic', 'gemini' or 'embedded' (did you mean",
         ),
         ("base_url: foo", "3:15: accounts.openai.base_url: is not an http(s) URL"),
         ("base_url: http://h:x/", "3:15: accounts.openai.base_url: is not a URL"),
         ("headers: {v: 2}", "3:18: accounts.openai.headers.v: must be text; put it into quotes"),
+        ("kind: azure", "2:3: accounts.openai.base_url: is missing: write https://NAME.openai.azure.com"),
         ("api_key: !!set {a}", "3:5: accounts.openai.api_key: must be text, a number, a list or a mapping"),
     ],
 )
@@ -164,7 +165,15 @@ def test_literal_key_is_refused_with_the_way_out() -> None:
         ("modells: {}", "understudy.yaml:1:1: modells: unknown key (did you mean 'models'?)"),
         ("models: {}", "understudy.yaml:1:9: models: is empty"),
         ("models: {a: []}", "understudy.yaml:1:13: models.a: has no candidates"),
-        ("models: {a: }", "understudy.yaml:1:12: models.a: must be a list"),
+        ("models: {a: }", "understudy.yaml:1:12: models.a: must be a list of candidates, or a mapping with candidates"),
+        ("models: {a: {}}", "understudy.yaml:1:10: models.a.candidates: is missing"),
+        ("models: {a: {candidates: []}}", "understudy.yaml:1:13: models.a: has no candidates"),
+        ("models: {auto: []}", "understudy.yaml:1:16: models.auto: is the name for a choice by `routing`"),
+        ("model_list: []", "understudy.yaml: is a LiteLLM configuration; convert it with  understudy import-litellm "),
+        ("tenants: {a: {day: 0}}", "understudy.yaml:1:20: tenants.a.day: must be greater than 0"),
+        ("budgets: {cal: 1}", "understudy.yaml:1:11: budgets.cal: unknown key (did you mean 'call'?)"),
+        ("budgets: {day: x}", "understudy.yaml:1:16: budgets.day: must be a number, without quotes"),
+        ("routing: {pii: never}", "understudy.yaml:1:16: routing.pii: must be 'allow' or 'private_only'"),
         ("accounts: {a: {}}", "understudy.yaml:1:1: models: is missing: accounts are defined"),
         ("accounts: {'a b': {}}", "understudy.yaml:1:12: accounts.a b: must be letters, digits"),
         (
@@ -199,6 +208,78 @@ def test_unknown_account_is_told_at_its_line() -> None:
     assert message == (
         "understudy.yaml:6:16: models.fast[0].account: no account is called 'opena' (did you mean 'openai'?)"
     )
+
+
+MAPPING = """\
+models:
+  fast:
+    balance: cheapest
+    hedge: {share: 0.1, quantile: 0.9, initial_s: 1, most: 2, worth: 0.01}
+    cache: {ttl_s: 60}
+    candidates:
+      - {account: embedded, model: extractive, rank: 0, weight: 2, quality: {code: 0.5}}
+%s
+"""
+
+
+def test_route_with_policies_is_read() -> None:
+    """A route may be a mapping, whose candidates stand beside its policies."""
+    route = parse(MAPPING % "    degraded: later\n    tier: fast").models["fast"]
+    assert (route.balance, route.degraded, route.tier, len(route.candidates)) == ("cheapest", "later", "fast", 1)
+    assert route.hedge is not None
+    assert route.hedge.most == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("      - {acount: embedded, model: x}", "8:10: models.fast.candidates[1].acount: unknown key (did you mean"),
+        ("      - {account: embeded, model: x}", "8:19: models.fast.candidates[1].account: no account is called"),
+        ("      - {account: embedded}", "8:9: models.fast.candidates[1].model: is missing"),
+        ("    overflow: cut", "8:15: models.fast.overflow: must be 'fail', 'larger', "),
+        ("    degradd: x", "8:5: models.fast.degradd: unknown key (did you mean 'degraded'?)"),
+        (
+            "routing: {rules: [{route: fast}, {route: fats}]}",
+            "8:42: routing.rules[1].route: no route is called 'fats' (did you mean 'fast'?)",
+        ),
+        ("routing: {examples: {slow: [a]}}", "8:28: routing.examples.slow: no route is called 'slow' (defined: fast)"),
+        ("routing: {generalist: all}", "8:23: routing.generalist: no route is called 'all' (defined: fast)"),
+        ("routing: {classifier: auto}", "8:23: routing.classifier: no route is called 'auto'"),
+        (
+            "routing: {rules: [{route: fast, matches: '(a'}]}",
+            "8:42: routing.rules[0].matches: is no regular expression: missing ), unterminated subp",
+        ),
+        (
+            "routing: {rules: [{route: fast, matches: 'a{99999999999999999999}'}]}",
+            "8:42: routing.rules[0].matches: is no regular expression",
+        ),
+        (
+            "tenants: {search: {}}\nrouting: {rules: [{route: fast, tenant: [serch]}]}",
+            "9:42: routing.rules[0].tenant[0]: no tenant is called 'serch' (did you mean 'search'?)",
+        ),
+    ],
+)
+def test_mistake_in_a_route_or_in_the_choice_of_one(line: str, message: str) -> None:
+    """Places and keys are those of the file, whether a route is a list or a mapping."""
+    assert mistake(MAPPING % line).startswith(f"understudy.yaml:{message}")
+
+
+def test_kinds_know_where_their_provider_listens() -> None:
+    """Only Azure has no address of its own."""
+    text = "accounts: {a: {kind: anthropic, api_key: env.A}, g: {kind: gemini}}\nmodels: {m: [{account: a, model: x}]}"
+    accounts = parse(text).accounts
+    assert accounts["a"].base_url == "https://api.anthropic.com/v1"
+    assert accounts["g"].base_url == "https://generativelanguage.googleapis.com/v1beta"
+
+
+def test_schema_knows_both_forms_of_a_route() -> None:
+    """An editor accepts a list of candidates and a mapping, and refuses the reserved name."""
+    jsonschema = pytest.importorskip("jsonschema")
+    judge = jsonschema.Draft202012Validator(schema())
+    candidates = [{"account": "embedded", "model": "extractive"}]
+    judge.validate({"models": {"a": candidates, "b": {"candidates": candidates, "balance": "latency"}}})
+    assert not judge.is_valid({"models": {"auto": candidates}})
+    assert not judge.is_valid({"models": {"a": "gpt-4o"}})
 
 
 def test_aliases_cannot_explode() -> None:
@@ -271,6 +352,11 @@ def test_example_of_the_documentation_is_read() -> None:
     example = DOCUMENT.read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0]
     config = parse(example)
     assert (config.map_route, config.reduce_route, config.max_cost) == ("fast", "strong", 2.5)
+    assert {account.kind for account in config.accounts.values()} >= {"openai", "anthropic", "gemini", "embedded"}
+    assert config.routing.pii == "private_only"
+    assert config.models["strong"].hedge is not None
+    assert config.tenants["search"].day
+    assert config.budgets.day
 
 
 def test_documentation_names_every_key() -> None:

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from understudy.protocols.config import Account, Candidate, Config
+from understudy.protocols.config import Account, Candidate, Config, Route
 from understudy.protocols.errors import ConfigError
 from understudy.supervisors.children import ChildSpec, check, core_children, provider_children
-from understudy.supervisors.director.core import Announce, Start, TreeOfActors
+from understudy.supervisors.director.core import Announce, Reconfigure, Start, TreeOfActors
 from understudy.supervisors.restart import RestartLimit
 
 PROVIDER = ChildSpec("provider-a", "provider", "m:Provider", {"fresh": True})
@@ -48,6 +48,19 @@ def test_a_restarted_provider_knows_that_it_is_one() -> None:
     assert tree.died("provider-a", now=1.1) == [Announce("provider-a", restarting=False)]
     [again] = tree.ensure([PROVIDER], now=2.0)
     assert again.spec.settings["fresh"] is False
+
+
+def test_a_provider_is_told_the_newest_configuration() -> None:
+    """One that is there is told, and its successor begins with it; a new one and other children are not told."""
+    tree = TreeOfActors()
+    first = ChildSpec("provider-a", "provider", "m:Provider", {"settings": b"1", "fresh": True})
+    second = ChildSpec("provider-a", "provider", "m:Provider", {"settings": b"2", "fresh": True})
+    assert tree.reconfigure([first, MAPPER]) == []
+    tree.ensure([first, MAPPER], now=0.0)
+    assert tree.reconfigure([second, MAPPER]) == [Reconfigure("provider-a", b"2")]
+    [_, start] = tree.died("provider-a", now=1.0)
+    assert isinstance(start, Start)
+    assert start.spec.settings == {"settings": b"2", "fresh": False}
 
 
 def test_a_temporary_child_is_not_restarted() -> None:
@@ -91,7 +104,7 @@ def test_specifications_are_checked_before_anything_starts() -> None:
 def test_each_account_but_the_embedded_has_a_provider() -> None:
     """A Provider's name tells accounts apart by what makes them one at the provider, and by nothing else."""
     local = Account(base_url="http://127.0.0.1:9/v1")
-    config = Config(accounts={"a": local}, models={"m": (Candidate(account="a", model="x"),)})
+    config = Config(accounts={"a": local}, models={"m": Route(candidates=(Candidate(account="a", model="x"),))})
     children = provider_children(config)
     assert set(children) == {"a"}
     other = Config(accounts={"a": local.model_copy(update={"base_url": "http://127.0.0.1:8/v1"})}, models=config.models)

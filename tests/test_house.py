@@ -22,6 +22,14 @@ CORES = {
     "lease.py",
     "policy.py",
     "outbox.py",
+    "hedging.py",
+    "fitting.py",
+    "cutting.py",
+    "answers.py",
+    "checking.py",
+    "repairing.py",
+    "stitching.py",
+    "shaping.py",
     "restart.py",
 }
 RUNTIME = {"ray", "asyncio", "time", "threading", "socket", "aiohttp", "httpx", "structlog", "secrets"}

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from understudy.protocols.jobs import JobSpec
 from understudy.protocols.messages import ItemDone
+from understudy.supervisors.budgets import Spending
 from understudy.supervisors.supervisor.core import AHEAD, JobCore, Send
 
 
@@ -221,3 +222,140 @@ def test_the_job_is_over_when_items_and_nodes_are() -> None:
     empty = JobCore(spec())
     empty.seal()
     assert empty.finished
+
+
+# Budgets of a day -----------------------------------------------------------------------------------------------------
+
+
+def drained(core: JobCore) -> list[ItemDone]:
+    """What a job refused to send, put through as its shell does."""
+    refused, core.refused = core.refused, []
+    return core.answered("", refused)
+
+
+def sent(core: JobCore, *, day: int = 0) -> list[int]:
+    """The items that are handed out now."""
+    return [item for send in core.hand_out(day=day) for item in range(send.piece.start, send.piece.stop)]
+
+
+def job(spending: Spending, **fields: object) -> JobCore:
+    """A job of ten items with one Mapper."""
+    core = JobCore(spec(**fields), spending=spending)
+    core.mapper_up("a")
+    core.add_block(10)
+    core.seal()
+    return core
+
+
+def test_a_tenants_day_bounds_all_its_jobs() -> None:
+    """What one job has spent is not there for the tenant's next one; another tenant, or another day, has its own."""
+    spending = Spending()
+    first = job(spending, tenant="t", tenant_day=10, item_cost=2)
+    assert sent(first) == [0, 1, 2, 3, 4]
+    first.answered("a", [ItemDone(item, attempts=1, cost=1) for item in range(5)])
+    assert sent(first) == [5, 6]
+    first.answered("a", [ItemDone(item, attempts=1, cost=2) for item in (5, 6)])
+    assert sent(first) == []
+    assert {one.error for one in drained(first)} == {
+        "not sent: the day's budget of $0.0000 of tenant 't' is used up",
+    }
+    assert first.finished
+    second = job(spending, tenant="t", tenant_day=10, item_cost=2)
+    assert sent(second) == []
+    assert len(drained(second)) == 10
+    assert sent(job(spending, tenant="u", tenant_day=10, item_cost=2)) == [0, 1, 2, 3, 4]
+    assert sent(job(spending, tenant="t", tenant_day=10, item_cost=2), day=1) == [0, 1, 2, 3, 4]
+
+
+def test_everybodys_day_bounds_all_tenants() -> None:
+    """The budget of the day is one for all, also for jobs that name no tenant."""
+    spending = Spending()
+    first = job(spending, tenant="t", day=10, item_cost=2)
+    first.answered("a", [ItemDone(item, attempts=1, cost=2) for item in sent(first)])
+    other = job(spending, day=10, item_cost=2)
+    assert sent(other) == []
+    assert {one.error for one in drained(other)} == {"not sent: the day's budget of $0.0000 is used up"}
+
+
+def test_a_job_waits_for_what_another_has_reserved() -> None:
+    """Money that is reserved for what is out may come back: nothing is refused until it is known to be spent."""
+    spending = Spending()
+    first = job(spending, tenant="t", tenant_day=20, item_cost=2)
+    assert len(sent(first)) == 10
+    second = job(spending, tenant="t", tenant_day=20, item_cost=2)
+    assert sent(second) == []
+    assert (second.starved, second.refused) == (True, [])
+    first.answered("a", [ItemDone(0, attempts=1, cost=0)])
+    assert sent(second) == [0]
+    assert not second.starved
+
+
+def test_what_is_out_when_a_job_is_stopped_counts_until_it_is_answered() -> None:
+    """A stopped job's calls may have been paid: they count at their highest price, and at their own when it is told."""
+    spending = Spending()
+    first = job(spending, tenant="t", tenant_day=20, item_cost=2)
+    sent(first)
+    first.cancel()
+    first.close()
+    assert spending.spent("t", day=0) == 20
+    first.after("a", [ItemDone(item, attempts=1, cost=1) for item in range(3)])
+    assert spending.spent("t", day=0) == 17
+
+
+def test_merging_is_held_back_from_the_day() -> None:
+    """What merging may cost is counted at once, corrected node by node, and given back when the job is over."""
+    spending = Spending()
+    core = JobCore(spec(tenant_day=20, item_cost=2, held_back=10), 2, spending)
+    core.mapper_up("a")
+    core.add_block(10)
+    assert len(sent(core)) == 5
+    core.answered("a", [ItemDone(item, attempts=1, cost=0) for item in range(5)])
+    core.node_answered(ItemDone(0, attempts=1, cost=1))
+    assert spending.spent(None, day=0) == 6
+    core.close()
+    assert spending.spent(None, day=0) == 1
+
+
+def test_what_costs_nothing_is_sent_on_an_empty_day() -> None:
+    """A budget bounds only what has a price."""
+    spending = Spending()
+    first = job(spending, day=2, item_cost=2)
+    first.answered("a", [ItemDone(item, attempts=1, cost=2) for item in sent(first)])
+    assert len(sent(job(spending, day=2))) == 10
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(st.tuples(st.sampled_from(["0", "1", "2"]), scripts.map(lambda script: script[:6])), max_size=25),
+    st.integers(0, 60),
+    st.integers(0, 60),
+    st.integers(0, 1 << 30),
+)
+def test_no_day_is_overspent_by_any_jobs(
+    script: list[tuple[str, list[tuple[str, str]]]], own: int, everybody: int, seed: int
+) -> None:
+    """Three jobs of two tenants, with Mappers that die and answer late: neither budget is passed, and all jobs end."""
+    spending, rng = Spending(), random.Random(seed)
+    worlds = [
+        World(
+            JobCore(spec(width=2, tenant=tenant, tenant_day=own, day=everybody, item_cost=cost), spending=spending), rng
+        )
+        for tenant, cost in (("t", 3), ("t", 5), ("u", 4))
+    ]
+    for number, steps in script:
+        for act, mapper in steps:
+            worlds[int(number)].step(act, mapper)
+        paid = [world.paid for world in worlds]
+        assert paid[0] + paid[1] <= own
+        assert sum(paid) <= everybody
+    for world in worlds:
+        world.core.seal()
+        world.up("a")
+    for _ in range(300):
+        for world in worlds:
+            for mapper in list(world.out):
+                world.step("answer", mapper)
+            if world.core.finished:
+                world.core.close()
+    assert all(world.core.finished for world in worlds)
+    assert sum(world.paid for world in worlds) <= everybody

@@ -3,7 +3,10 @@
 import pytest
 
 from understudy.actors.channel.lease import ASK_AGAIN_S, ASK_MOST, SETTLE_COUNT, SETTLE_S, Lease, Permit
+from understudy.actors.channel.news import TELL_S
+from understudy.actors.provider.fairness import FULL_ASK
 from understudy.protocols.messages import LeaseAsk, LeaseGrant, Revoke
+from understudy.protocols.wire.codec import LimitsTold
 
 
 def said(lease: Lease, sizes: list[int], now: float) -> LeaseAsk:
@@ -205,3 +208,106 @@ def test_asks_ahead_when_it_spends_fast() -> None:
     assert ask.ahead > 10
     assert ask.ahead_size >= 1
     assert said(Lease(), [10], 0.0).ahead == 0
+
+
+def test_every_ask_says_whose_it_is() -> None:
+    """Share, tenant, their weights and urgency go with each ask."""
+    lease = Lease(share="job", tenant="team", tenant_weight=2.0, weight=3.0, interactive=True)
+    for now in (0.0, ASK_AGAIN_S):
+        ask = said(lease, [10], now)
+        assert (ask.share, ask.tenant, ask.tenant_weight, ask.weight, ask.interactive) == (
+            "job",
+            "team",
+            2.0,
+            3.0,
+            True,
+        )
+
+
+def test_a_full_ask_is_the_longest_there_is() -> None:
+    """The Provider takes an ask of that length for one that had to leave calls out."""
+    assert FULL_ASK == ASK_MOST
+
+
+def test_what_headers_say_goes_with_the_next_ask() -> None:
+    """The newest word is told once, with what is said anyway: no message a call."""
+    lease = leased(5, 50)
+    for left in (9, 8, 7):
+        permit = taken(lease)
+        lease.tell(LimitsTold(requests=10, requests_left=left), now=0.3)
+        end(lease, permit, now=0.3)
+    assert lease.ask([], 0, now=0.35) is None
+    assert said(lease, [], 0.3 + SETTLE_S).told == LimitsTold(requests=10, requests_left=7)
+    assert said(lease, [10] * 9, 0.5).told is None
+
+
+def test_news_of_limits_waits_for_a_second_at_most() -> None:
+    """Where nothing else is to be said, news is told after a second; what was told already is not."""
+    lease = Lease()
+    word = LimitsTold(requests=10, requests_left=7)
+    lease.tell(word, now=0.0)
+    lease.tell(word, now=0.5)
+    assert lease.ask([], 0, now=0.9) is None
+    assert lease.next_wake(now=0.9) == pytest.approx(TELL_S)
+    assert said(lease, [], TELL_S).told == word
+    lease.tell(word, now=2.0)
+    assert lease.next_wake(now=2.0) is None
+    assert lease.ask([], 0, now=9.0) is None
+    assert said(lease, [10], 9.0).told == word
+
+
+def test_a_successor_of_the_provider_is_told_again() -> None:
+    """It hears how long the account wants to be left alone, and the quotas, without what was left of them then."""
+    lease = leased()
+    lease.tell(LimitsTold(requests=10, requests_left=7, tokens=90), now=0.2)
+    lease.told_to_wait(5.0, now=0.2)
+    said(lease, [], 0.3)
+    assert lease.ask([], 0, now=0.5) is None
+    lease.provider_down()
+    again = said(lease, [], 1.2)
+    assert (again.retry_after_s, again.told) == (4.0, LimitsTold(requests=10, tokens=90))
+    assert lease.ask([], 0, now=1.3) is None
+    lease.provider_down()
+    late = said(lease, [10], 6.0)
+    assert late.retry_after_s is None, "there is nothing left of it"
+
+
+def test_a_slot_that_was_never_taken_does_not_come_back() -> None:
+    """A call that left while concurrency had no limit returns no slot when there is one; nor the other way round."""
+    lease = leased(2, 20)
+    early = taken(lease)
+    ask = said(lease, [10], 0.3)
+    lease.granted(LeaseGrant(1, ask.number, requests=1, tokens=10, slots=1, ttl_s=3.0), now=0.4)
+    late = taken(lease, now=0.5)
+    end(lease, early, now=0.6)
+    assert lease.slots == 0
+    end(lease, late, now=0.6)
+    assert lease.slots == 1
+    ask = said(lease, [10] * 3, 0.7)
+    lease.granted(LeaseGrant(1, ask.number, requests=3, tokens=30, slots=-1, ttl_s=3.0), now=0.8)
+    assert lease.slots is None, "the limit was lifted"
+
+
+def test_the_part_that_is_free_is_kept() -> None:
+    """A grant tells it; a refusal, which knows nothing of it, changes nothing."""
+    lease = Lease()
+    assert lease.free == -1.0
+    ask = said(lease, [10], 0.0)
+    lease.granted(LeaseGrant(1, ask.number, requests=1, tokens=10, ttl_s=3.0, p95_s=0.5, free=0.25), now=0.1)
+    lease.granted(LeaseGrant(1, 99, blocked_s=1.0), now=0.2)
+    assert (lease.free, lease.p95_s) == (0.25, 0.5)
+
+
+def test_a_closed_lease_says_its_last_word_once_when_no_call_is_out() -> None:
+    """While a call is out it is not the last; one that never asked has nothing to say."""
+    lease = leased(2, 20)
+    permit = taken(lease)
+    lease.close()
+    first = said(lease, [], 0.3)
+    assert (first.last, first.back_requests) == (False, 1)
+    end(lease, permit, now=0.5)
+    assert said(lease, [], 0.5).last
+    assert lease.ask([], 0, now=9.0) is None
+    never = Lease()
+    never.close()
+    assert not said(never, [], 0.0).last

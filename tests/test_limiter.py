@@ -192,7 +192,7 @@ def test_no_permit_leaks(limits: Limits, steps: list[tuple[float, int, str]], se
     assert (limiter.leased_slots, [h.slots for h in limiter.holdings.values()]) == (0, [0] * len(limiter.holdings))
     world.now += TTL_S + GUARD_S + WINDOW_S + 0.1
     room = limiter.room(now=world.now)
-    assert room == Block(limiter.max_requests, limiter.max_tokens, limiter.max_slots)
+    assert room == Block(limiter.quota.requests, limiter.quota.tokens, limiter.quota.slots)
     assert (limiter.leased_requests, limiter.leased_tokens, limiter.requests.used, limiter.tokens.used) == (0, 0, 0, 0)
 
 

@@ -9,9 +9,9 @@ from genai_prices import calc_price
 from hypothesis import given
 from hypothesis import strategies as st
 
-from understudy.actors.prices import FREE, PICO, PriceBook, Rate, Tier, cost, dollars
+from understudy.actors.prices import FREE, PICO, PriceBook, Rate, Tier, cost, dollars, estimate
 from understudy.protocols.chat import Usage
-from understudy.protocols.config import Account, Candidate, Config, Price
+from understudy.protocols.config import Account, Candidate, Config, Price, Route
 
 DAY = datetime(2026, 11, 1, tzinfo=UTC)
 GEMINI = "https://generativelanguage.googleapis.com/v1beta/openai"
@@ -19,7 +19,7 @@ GEMINI = "https://generativelanguage.googleapis.com/v1beta/openai"
 
 def book(**accounts: Account) -> PriceBook:
     """A price book with these accounts."""
-    routes: dict[str, tuple[Candidate, ...]] = {"m": (Candidate(account=next(iter(accounts)), model="m"),)}
+    routes = {"m": Route(candidates=(Candidate(account=next(iter(accounts)), model="m"),))}
     return PriceBook(Config(accounts=accounts, models=routes), at=DAY, environ={"BASE": "https://api.openai.com/v1"})
 
 
@@ -30,6 +30,8 @@ def book(**accounts: Account) -> PriceBook:
         ("https://api.openai.com/v1", "gpt-5"),
         ("${BASE}", "gpt-4o"),
         (GEMINI, "gemini-2.5-pro"),
+        ("https://api.anthropic.com/v1", "claude-sonnet-4-5"),
+        ("https://api.anthropic.com/v1", "claude-3-5-haiku-latest"),
         ("https://api.groq.com/openai/v1", "llama-3.3-70b-versatile"),
     ],
 )
@@ -38,15 +40,31 @@ def test_costs_are_those_of_the_table(url: str, model: str) -> None:
     rate = book(a=Account(base_url=url)).rate(Candidate(account="a", model=model))
     assert rate is not None
     for tokens in (0, 1, 1000, 200_000, 200_001, 900_000):
-        for cached in (0, tokens // 3):
+        for cached, written in ((0, 0), (tokens // 3, 0), (0, tokens // 2), (tokens // 4, tokens // 3)):
+            if written and rate.written < 0:
+                continue
             theirs = calc_price(
-                TheirUsage(input_tokens=tokens, cache_read_tokens=cached, output_tokens=777),
+                TheirUsage(
+                    input_tokens=tokens, cache_read_tokens=cached, cache_write_tokens=written, output_tokens=777
+                ),
                 model,
                 provider_api_url=url.replace("${BASE}", "https://api.openai.com/v1"),
                 genai_request_timestamp=DAY,
             )
-            ours = cost(rate, Usage(input_tokens=tokens, output_tokens=777, cached_tokens=cached))
+            ours = cost(rate, Usage(tokens, 777, cached_tokens=cached, written_tokens=written))
             assert dollars(ours) == theirs.total_price
+
+
+def test_what_is_written_to_a_cache_has_a_price_of_its_own() -> None:
+    """Written tokens are part of the input and are billed once, at their price, or as input where they have none."""
+    prices = book(local=Account(base_url="http://127.0.0.1:1/v1"))
+    usage = Usage(input_tokens=1_000, output_tokens=10, cached_tokens=200, written_tokens=300)
+    own = prices.rate(Candidate(account="local", model="x", price=Price(input=4, output=20, cached=0.4, written=5)))
+    assert own is not None
+    assert cost(own, usage) == (500 * 4_000_000 + 200 * 400_000 + 300 * 5_000_000 + 10 * 20_000_000)
+    plain = prices.rate(Candidate(account="local", model="x", price=Price(input=4, output=20, cached=0.4)))
+    assert plain is not None
+    assert cost(plain, usage) == (800 * 4_000_000 + 200 * 400_000 + 10 * 20_000_000)
 
 
 def test_unknown_is_not_free_and_is_told_once() -> None:
@@ -111,3 +129,26 @@ def test_dollars_are_written_as_money() -> None:
         "0.000000000001",
         "1000.00",
     ]
+
+
+PICOS = st.integers(0, 10**8)
+TIERS = st.lists(st.builds(Tier, st.integers(0, 10**6), PICOS, PICOS, PICOS, st.integers(-1, 10**8)), max_size=3).map(
+    lambda tiers: tuple(sorted(tiers, key=lambda tier: tier.over))
+)
+RATES = st.builds(Rate, PICOS, PICOS, PICOS, TIERS, st.integers(-1, 10**8))
+
+
+@given(RATES, st.integers(0, 10**6), st.integers(0, 10**6), st.data())
+def test_no_call_costs_more_than_its_estimate(rate: Rate, prompt: int, answer: int, data: st.DataObject) -> None:
+    """Whatever of its prompt and its answer a call uses, cached, written or neither: the estimate is not passed."""
+    used = data.draw(st.integers(0, prompt))
+    cached = data.draw(st.integers(0, used))
+    written = data.draw(st.integers(0, used - cached))
+    usage = Usage(used, data.draw(st.integers(0, answer)), cached_tokens=cached, written_tokens=written)
+    assert cost(rate, usage) <= estimate(rate, prompt, answer)
+
+
+def test_the_most_of_an_answer_is_what_the_configuration_says() -> None:
+    """Nothing is made up where the candidate has no bound."""
+    assert PriceBook.max_output(Candidate(account="a", model="gpt-4o")) is None
+    assert PriceBook.max_output(Candidate(account="a", model="gpt-4o", max_output=9)) == 9

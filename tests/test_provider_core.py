@@ -5,6 +5,7 @@ import pytest
 from understudy.actors.provider.core import ProviderCore, Say
 from understudy.protocols.config import Account, BreakerSettings, Limits, Timeouts
 from understudy.protocols.messages import LeaseAsk, LeaseGrant, Outcome, Revoke, Spent
+from understudy.protocols.wire.codec import LimitsTold
 
 SETTINGS = BreakerSettings(failures=2, open_s=10.0, open_max_s=40.0)
 
@@ -35,7 +36,7 @@ def test_a_grant_answers_its_ask() -> None:
     provider = core(Limits(rpm=3, concurrency=2))
     [said] = provider.ask("h", ask(1, 5, 5), cause="c1", now=1.0)
     assert (said.to, said.cause) == ("h", "c1")
-    assert said.payload == LeaseGrant(epoch=7, number=1, requests=2, tokens=10, slots=2, ttl_s=3.0)
+    assert said.payload == LeaseGrant(epoch=7, number=1, requests=2, tokens=10, slots=2, ttl_s=3.0, free=0.0)
     assert provider.ask("i", ask(1, 5), cause="c2", now=1.5) == []
     given_back = LeaseAsk(2, epoch=7, back_slots=1, back_requests=1, back_tokens=5)
     [later] = provider.ask("h", given_back, cause="c3", now=2.5)
@@ -240,3 +241,147 @@ def test_the_snapshot_shows_what_is_known() -> None:
     assert (view.used_requests, view.used_tokens, view.leased_requests, view.leased_tokens) == (1, 10, 2, 20)
     assert (view.holders, view.waiting, view.messages, view.blocked_s) == (1, 0, 2, 0.0)
     assert view.p50_s == pytest.approx(0.1, rel=0.03)
+
+
+# Shares ---------------------------------------------------------------------------------------------------------------
+
+
+def shared(number: int, share: str, *sizes: int, back_slots: int = 0) -> LeaseAsk:
+    return LeaseAsk(number, epoch=7, sizes=sizes, slots=len(sizes), share=share, back_slots=back_slots)
+
+
+def test_shares_of_one_sender_are_leases_apart() -> None:
+    """Each share counts its own asks; its grant names it and goes to the sender."""
+    provider = core(Limits(rpm=100, concurrency=10))
+    for share in ("x", "y", ""):
+        [said] = provider.ask("h", shared(1, share, 5, 5), cause=share, now=0.0)
+        assert isinstance(said.payload, LeaseGrant)
+        assert (said.to, said.cause, said.payload.share, said.payload.slots) == ("h", share, share, 2)
+    view = provider.snapshot(now=0.0)
+    assert (view.holders, view.shares, view.leased_slots) == (1, 3, 6)
+    provider.ask("h", shared(2, "x", back_slots=9), cause="", now=0.1)
+    assert provider.snapshot(now=0.1).leased_slots == 4, "no share gives back what another has"
+
+
+def test_a_dead_sender_takes_all_its_shares_with_it() -> None:
+    """All its leases end; those of others, and of one whose name begins alike, do not."""
+    provider = core(Limits(rpm=100, concurrency=10))
+    for sender, share in (("h", "x"), ("h", "y"), ("h2", "x")):
+        provider.ask(sender, shared(1, share, 5), cause="", now=0.0)
+    provider.holder_down("h", now=1.0)
+    assert list(provider.limiter.holdings) == ["h2\x1fx"]
+    assert provider.snapshot(now=1.0).leased_slots == 1
+
+
+def test_a_sender_is_told_once_of_a_revocation() -> None:
+    """However many shares it works for: the word is for all of them."""
+    provider = core()
+    for share in ("x", "y", "z"):
+        provider.ask("h", shared(1, share, 5), cause="", now=0.0)
+    said = provider.ask("i", ask(1, retry_after_s=5.0), cause="", now=1.0)
+    assert sorted(one.to for one in said if isinstance(one.payload, Revoke)) == ["h", "i"]
+
+
+def test_refusals_name_their_share() -> None:
+    """Who waits for several shares is told which one a refusal is for."""
+    provider = core(Limits(tpm=100))
+    [large] = provider.ask("h", shared(1, "x", 101), cause="", now=0.0)
+    provider.ask("i", ask(1, retry_after_s=5.0), cause="", now=1.0)
+    [blocked] = provider.ask("h", shared(2, "y", 5), cause="", now=1.0)
+    assert isinstance(large.payload, LeaseGrant)
+    assert isinstance(blocked.payload, LeaseGrant)
+    assert (large.payload.share, large.payload.too_large) == ("x", 100)
+    assert (blocked.payload.share, blocked.payload.blocked_s) == ("y", 5.0)
+
+
+def test_holders_that_have_ended_are_forgotten() -> None:
+    """Jobs come and go: what a Provider remembers is bounded by those of the last minutes."""
+    provider = core(Limits(rpm=100_000, concurrency=9))
+    for number in range(3000):
+        now = number * 1.0
+        provider.ask("h", shared(1, f"job{number}", 5), cause="", now=now)
+        provider.ask("h", shared(2, f"job{number}", back_slots=1), cause="", now=now + 0.5)
+    assert len(provider.holders) < 700
+    assert len(provider.limiter.holdings) < 700
+    assert len(provider.queue._flows) < 1500
+
+
+def test_a_grant_tells_what_is_free() -> None:
+    """The part of the scarcest quota that is free, for who balances load; -1 where nothing is limited."""
+    provider = core(Limits(rpm=100, tpm=100, concurrency=10))
+    assert grants(provider.ask("h", ask(1, 10, 10), cause="", now=0.0))["h"].free == pytest.approx(0.8)
+    assert grants(provider.ask("i", ask(1, 1, 1, 1, 1), cause="", now=0.0))["i"].free == pytest.approx(0.4)
+    assert grants(core(Limits()).ask("h", ask(1, 10), cause="", now=0.0))["h"].free == -1.0
+
+
+# Another configuration ------------------------------------------------------------------------------------------------
+
+
+def account(limits: Limits, breaker: BreakerSettings = SETTINGS) -> Account:
+    return Account(limits=limits, breaker=breaker, timeouts=Timeouts(total_s=20.0))
+
+
+def test_the_newest_limits_apply() -> None:
+    """Raised limits serve who waits; lowered ones take nothing away and grant nothing before there is room."""
+    provider = core(Limits(rpm=2))
+    provider.ask("h", ask(1, 1, 1), cause="", now=0.0)
+    assert provider.ask("i", ask(1, 1), cause="", now=0.0) == []
+    raised = grants(provider.configure(account(Limits(rpm=5)), now=1.0))
+    assert raised["i"].requests == 1
+    assert provider.configure(account(Limits(rpm=1)), now=1.5) == []
+    assert provider.snapshot(now=1.5).leased_requests == 3
+    assert provider.ask("j", ask(1, 1), cause="", now=2.0) == []
+
+
+def test_a_down_account_is_mended_by_a_configuration() -> None:
+    """A key that was rejected may be another one now: calls go out again."""
+    provider = core()
+    provider.ask("h", ask(1, 10, spent=(spent("auth"),)), cause="", now=0.0)
+    assert provider.breaker.state == "down"
+    provider.configure(account(Limits(rpm=100)), now=5.0)
+    assert grants(provider.ask("h", ask(2, 10), cause="", now=5.0))["h"].requests == 1
+
+
+def test_the_newest_breaker_settings_apply() -> None:
+    """An open breaker stays open; the next failures are counted by the new settings."""
+    provider = core()
+    provider.configure(account(Limits(rpm=100), BreakerSettings(failures=3, open_s=1.0)), now=0.0)
+    provider.ask("h", ask(1, spent=(spent("server"), spent("server"))), cause="", now=1.0)
+    assert provider.breaker.state == "closed"
+    provider.ask("h", ask(2, spent=(spent("server"),)), cause="", now=1.0)
+    assert (provider.breaker.state, provider.blocked_s(now=1.0)) == ("open", 1.0)
+    provider.configure(account(Limits(rpm=100)), now=1.5)
+    assert provider.blocked_s(now=1.5) == 0.5
+
+
+def test_another_window_begins_as_after_a_restart() -> None:
+    """Nothing counted in the old window fits the new one: a new epoch begins with a full quota."""
+    provider = core(Limits(rpm=5))
+    provider.ask("h", ask(1, 1, 1), cause="", now=0.0)
+    provider.configure(account(Limits(rpm=5, window_s=6.0)), now=10.0)
+    assert provider.epoch == 8
+    assert provider.ask("i", ask(1, 1), cause="", now=10.0) == []
+    at = provider.next_wake()
+    assert at is not None
+    assert at == pytest.approx(10.0 + 3.0 + 1.5 + 6.0, abs=0.1), "the old lease, the old guard, the new window"
+
+
+def test_what_a_predecessor_was_told_is_no_late_word() -> None:
+    """After a restart the longest Retry-After that holders remember counts, in whatever order they tell it."""
+    provider = core()
+    for number, seconds in enumerate((9.0, 2.0), 1):
+        provider.ask(f"h{number}", LeaseAsk(3, epoch=6, retry_after_s=seconds), cause="", now=0.0)
+    assert provider.blocked_s(now=0.0) == 9.0
+
+
+def test_the_snapshot_shows_what_was_told_and_learned() -> None:
+    """What applies, and why: told by headers, learned by refusals, used by others."""
+    provider = core(Limits())
+    provider.ask("h", ask(1, spent=(spent("ok"),) * 2 + (spent("rate_limited"),) * 3), cause="", now=0.0)
+    view = provider.snapshot(now=0.0)
+    assert (view.limit_requests, view.learned_requests, view.told_requests) == (2, 2, -1)
+    word = LimitsTold(requests=50, requests_left=10, tokens=900)
+    provider.ask("h", LeaseAsk(2, epoch=7, told=word), cause="", now=1.0)
+    view = provider.snapshot(now=1.0)
+    assert (view.limit_requests, view.limit_tokens, view.learned_requests) == (50, 900, -1)
+    assert (view.told_requests, view.told_tokens, view.others_requests) == (50, 900, 35)

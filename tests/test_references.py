@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from understudy.protocols.config import Account, Candidate, Config
+from understudy.protocols.config import Account, Candidate, Config, Route
 from understudy.protocols.errors import ConfigError
 from understudy.protocols.references import flaw_of_key, flaw_of_url, missing, names, parse, resolve
 from understudy.protocols.suggest import did_you_mean
@@ -59,8 +59,10 @@ def test_missing_lists_every_reference_without_a_variable() -> None:
             "b": Account(api_key="${OTHER}"),
         },
         models={
-            "first": (Candidate(account="a", model="m"),),
-            "second": (Candidate(account="b", model="m"), Candidate(account="embedded", model="extractive")),
+            "first": Route(candidates=(Candidate(account="a", model="m"),)),
+            "second": Route(
+                candidates=(Candidate(account="b", model="m"), Candidate(account="embedded", model="extractive"))
+            ),
         },
     )
     assert [(it.where, it.name) for it in missing(config, {"ORG": "o"})] == [

@@ -2,16 +2,18 @@
 
 import random
 from collections import Counter
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from understudy.cluster.simulator.answers import BadRequestError, count_tokens, parse_chat, write_reply
-from understudy.cluster.simulator.faults import Dice, current_outage, latency_s, pick_fault
-from understudy.cluster.simulator.settings import Answer, Faults, Latency, Outage
+from understudy.cluster.simulator.answers import write_reply
+from understudy.cluster.simulator.dialect_openai import parse_chat
+from understudy.cluster.simulator.faults import Dice, current_outage, edges_of, latency_s, pick_fault
+from understudy.cluster.simulator.request import BadRequestError, count_tokens
+from understudy.cluster.simulator.settings import Answer, FaultKind, Faults, Latency, Outage
 
 
 def chat(*contents: Any, **fields: Any) -> bytes:
@@ -101,7 +103,7 @@ def test_the_same_seed_throws_the_same_dice() -> None:
     def play(seed: int) -> list[tuple[str | None, float]]:
         dice = Dice(random.Random(seed))
         throws = [dice.throw() for _ in range(200)]
-        return [(pick_fault(faults, draw.fault), latency_s(latency, draw)) for draw in throws]
+        return [(pick_fault(edges_of(faults), draw), latency_s(latency, draw)) for draw in throws]
 
     assert play(1) == play(1) != play(2)
 
@@ -111,10 +113,11 @@ def test_faults_and_latency_come_at_their_rates() -> None:
     dice = Dice(random.Random(3))
     throws = [dice.throw() for _ in range(20_000)]
     faults = Faults(error_500=0.02, error_503=0.03, drop=0.05, malformed=0.1, cut=0.1, timeout=0.2)
-    counts = Counter(pick_fault(faults, draw.fault) for draw in throws)
+    counts = Counter(pick_fault(edges_of(faults), draw) for draw in throws)
     shares = {str(kind): count for kind, count in counts.items()}
-    for kind, rate in dict(faults).items():
-        assert shares[kind] / len(throws) == pytest.approx(rate, abs=0.01)
+    for kind in get_args(FaultKind):
+        rate = getattr(faults, kind)
+        assert shares.get(kind, 0) / len(throws) == pytest.approx(rate, abs=0.01)
     latency = Latency(median_s=0.5, sigma=0.3, tail_rate=0.05, tail_factor=100.0)
     times = sorted(latency_s(latency, draw) for draw in throws)
     assert times[len(times) // 2] == pytest.approx(0.5, rel=0.05)

@@ -142,7 +142,7 @@ async def test_a_stream_that_is_left_closes_its_socket() -> None:
             raise
         return reply
 
-    runner = web.ServerRunner(web.Server(endless, handler_cancellation=True), shutdown_timeout=0.1)  # type: ignore[arg-type]
+    runner = web.ServerRunner(web.Server(endless, handler_cancellation=True), shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

@@ -1,12 +1,25 @@
-"""The OpenAI format: published examples, every status, and ten thousand broken bodies."""
+"""The OpenAI format: requests and replies as published, every status."""
 
+import base64
 import json
-import random
 from typing import Any
 
 import pytest
+from wire_vectors import ASKED, OPENAI_TOOLS, WEATHER
 
-from understudy.protocols.chat import ChatReply, ChatRequest, Document, Message, Text, Usage
+from understudy.protocols.chat import (
+    ChatReply,
+    ChatRequest,
+    Document,
+    Image,
+    Message,
+    ResponseFormat,
+    Text,
+    Tool,
+    ToolCall,
+    ToolResult,
+    Usage,
+)
 from understudy.protocols.errors import (
     AuthRejected,
     BadRequest,
@@ -18,7 +31,7 @@ from understudy.protocols.errors import (
     RateLimited,
     ServerFault,
 )
-from understudy.protocols.wire.openai import MAX_REPLY, classify, decode, encode
+from understudy.protocols.wire.openai import CODEC, MAX_REPLY, classify, decode, encode
 
 # The example reply of OpenAI's API reference, Chat Completions, "Create chat completion".
 PUBLISHED: dict[str, Any] = {
@@ -228,75 +241,126 @@ def test_words_of_any_server(body: bytes, text: str) -> None:
     assert len(str(classify(500, {}, body * 10_000, wall=0.0))) <= 320
 
 
-VALUES: list[Any] = [
-    None,
-    True,
-    0,
-    -1,
-    1.5,
-    1e308,
-    10**30,
-    "",
-    "x",
-    "\ud800",
-    [],
-    {},
-    [[]],
-    [None],
-    {"message": {}},
-    "9" * 300,
-]
+def sent(*messages: Message, model: str = "gpt-4o", stream: bool = False, **more: Any) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads(encode(ChatRequest("route", messages, **more), model, stream=stream))
+    return body
 
 
-def mutate(value: Any, rng: random.Random) -> Any:
-    """The same JSON with something in it replaced, dropped, added or doubled."""
-    if isinstance(value, dict) and value and rng.random() < 0.9:
-        key = rng.choice(list(value))
-        if rng.random() < 0.15:
-            return {other: one for other, one in value.items() if other != key}
-        return {**value, key: mutate(value[key], rng)}
-    if isinstance(value, list) and value and rng.random() < 0.9:
-        place = rng.randrange(len(value))
-        return [*value[:place], mutate(value[place], rng), *value[place + (rng.random() < 0.8) :]]
-    return rng.choice(VALUES)
+USER = Message("user", (Text("Weather?"),))
 
 
-def garble(data: bytes, rng: random.Random) -> bytes:
-    """The same bytes with some replaced, cut out or doubled."""
-    for _ in range(rng.randint(1, 4)):
-        at = rng.randrange(len(data) + 1)
-        data = rng.choice(
-            [data[:at] + rng.randbytes(1) + data[at + 1 :], data[:at], data[at:], data[:at] + data[at // 2 :]]
-        )
-    return data
+def test_a_stream_is_asked_for_with_its_usage() -> None:
+    """Without `include_usage` a stream would not say what it cost."""
+    body = sent(USER, stream=True)
+    assert body["stream"] is True
+    assert body["stream_options"] == {"include_usage": True}
+    assert {"stream", "stream_options"} & set(sent(USER)) == set()
+    assert CODEC.target("m", stream=True) == CODEC.target("m", stream=False) == "/chat/completions"
 
 
-def read_or_refuse(body: bytes) -> ChatReply | CallError:
-    try:
-        return decode(body)
-    except CallError as error:
-        return error
+@pytest.mark.parametrize(
+    ("model", "limit", "sampling"),
+    [
+        ("gpt-4o", "max_tokens", True),
+        ("llama-3", "max_tokens", True),
+        ("o1", "max_completion_tokens", False),
+        ("o3-mini", "max_completion_tokens", False),
+        ("openai/o4-mini", "max_completion_tokens", False),
+        ("gpt-5-mini", "max_completion_tokens", False),
+        ("gpt-5-chat-latest", "max_completion_tokens", True),
+    ],
+)
+def test_reasoning_models_want_it_otherwise(model: str, limit: str, sampling: bool) -> None:
+    """Their limit has another name, and any sampling but the default is refused: it is left out."""
+    body = sent(USER, model=model, max_tokens=7, temperature=0.2, top_p=0.9)
+    assert body[limit] == 7
+    assert {"max_tokens", "max_completion_tokens"} & set(body) == {limit}
+    assert {"temperature", "top_p"} & set(body) == ({"temperature", "top_p"} if sampling else set())
 
 
-def test_any_bytes_are_a_reply_or_an_error_of_ours() -> None:
-    """Ten thousand mutated replies and errors: a `ChatReply` or a `CallError`, never anything else."""
-    rng = random.Random(20_261_121)
-    refused: dict[str, Any] = {"error": {"message": "no", "type": "t", "param": None, "code": "model_not_found"}}
-    read = 0
-    for number in range(10_000):
-        start = mutate(PUBLISHED if number % 2 else refused, rng)
-        body = json.dumps(start).encode()
-        if number % 3 == 0:
-            body = garble(body, rng)
-        reply = read_or_refuse(body)
-        if isinstance(reply, ChatReply):
-            read += 1
-            assert isinstance(reply.text, str)
-            assert min(reply.usage.input_tokens, reply.usage.output_tokens) >= 0
-        else:
-            assert "\n" not in str(reply)
-        status = rng.choice([100, 302, 400, 401, 404, 418, 429, 500, 599])
-        error = classify(status, {"retry-after": body[:20].decode("latin-1")}, body, wall=0.0)
-        assert isinstance(error, CallError)
-        assert len(str(error)) <= 320
-    assert 500 < read < 9500, "the mutations are neither harmless nor hopeless"
+def test_tools_and_their_results() -> None:
+    """A conversation with tools, as in OpenAI's guide *Function calling*: each result is a message of its own."""
+    call = ToolCall("call_abc", "get_weather", '{"location": "Z"}')
+    body = sent(
+        USER,
+        Message("assistant", (call,)),
+        Message("tool", (ToolResult("call_abc", "get_weather", "sunny"), ToolResult("call_x", "now", "12:00"))),
+        Message("assistant", (Text("Sunny."), Text("At noon."), call)),
+        tools=(WEATHER, Tool("now")),
+        tool_choice="required",
+    )
+    function = {"name": "get_weather", "arguments": call.arguments}
+    calls = [{"id": "call_abc", "type": "function", "function": function}]
+    assert body["messages"][1:] == [
+        {"role": "assistant", "content": None, "tool_calls": calls},
+        {"role": "tool", "tool_call_id": "call_abc", "content": "sunny"},
+        {"role": "tool", "tool_call_id": "call_x", "content": "12:00"},
+        {"role": "assistant", "content": "Sunny.\n\nAt noon.", "tool_calls": calls},
+    ]
+    described = {"name": "get_weather", "description": WEATHER.description, "parameters": json.loads(WEATHER.schema)}
+    assert body["tools"][0] == {"type": "function", "function": described}
+    assert body["tools"][1]["function"] == {"name": "now", "parameters": {"type": "object", "properties": {}}}
+    assert body["tool_choice"] == "required"
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [("auto", None), ("none", "none"), ("get_weather", {"type": "function", "function": {"name": "get_weather"}})],
+)
+def test_the_choice_of_a_tool(choice: str, expected: Any) -> None:
+    """Each way to choose, by its name there."""
+    assert sent(USER, tools=(WEATHER,), tool_choice=choice).get("tool_choice") == expected
+
+
+def test_images() -> None:
+    """Pictures are parts between texts: bytes as a data URL, URLs as such."""
+    message = Message("user", (Text("See"), Document("a", "x"), Image(b"\x89PNG"), Image(url="https://x.org/a.png")))
+    assert sent(message)["messages"][0]["content"] == [
+        {"type": "text", "text": "See\n\n=== a (lines 1-1)\nx"},
+        {
+            "type": "image_url",
+            "image_url": {"url": "data:image/png;base64," + base64.b64encode(b"\x89PNG").decode()},
+        },
+        {"type": "image_url", "image_url": {"url": "https://x.org/a.png"}},
+    ]
+
+
+def test_formats() -> None:
+    """A schema is strict only where that is legal; for any object some message has to speak of JSON."""
+    closed = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
+    for described, strict in ((closed, True), (json.loads(WEATHER.schema), False)):
+        wanted = ResponseFormat(json.dumps(described), "report")
+        named = {"name": "report", "schema": described, "strict": strict}
+        assert sent(USER, response_format=wanted)["response_format"] == {"type": "json_schema", "json_schema": named}
+    body = sent(USER, response_format=ResponseFormat())
+    assert body["response_format"] == {"type": "json_object"}
+    assert body["messages"][0] == {"role": "system", "content": "Answer with a JSON object."}
+    system = Message("system", (Text("Be brief."),))
+    hinted = sent(system, USER, response_format=ResponseFormat())["messages"]
+    assert [message["role"] for message in hinted] == ["system", "user"]
+    assert hinted[0]["content"] == "Be brief.\n\nAnswer with a JSON object."
+    spoken = Message("user", (Text("As json, please."),))
+    assert len(sent(spoken, response_format=ResponseFormat())["messages"]) == 1
+
+
+def test_what_asks_for_tools_goes_out_as_it_came() -> None:
+    """The calls of a reply, sent back with their results, are the calls that the provider made."""
+    reply = OPENAI_TOOLS.reply
+    body = json.loads(encode(ChatRequest("r", (*ASKED.messages, Message("assistant", reply.tool_calls))), "m"))
+    made = json.loads(OPENAI_TOOLS.whole)["choices"][0]["message"]["tool_calls"]
+    assert body["messages"][-1]["tool_calls"] == made
+
+
+def test_a_named_tool_ends_a_turn_as_any_call_does() -> None:
+    """OpenAI says `stop` when the request named the tool; calls without an id get one."""
+    message = {"role": "assistant", "tool_calls": [{"type": "function", "function": {"name": "t", "arguments": None}}]}
+    reply = decode(changed(choices=[{"message": message, "finish_reason": "stop"}]))
+    assert (reply.finish, reply.tool_calls) == ("tool_calls", (ToolCall("call_0", "t", "{}"),))
+
+
+def test_an_error_with_a_200_is_that_error() -> None:
+    """Some gateways answer 200 with an error in the body."""
+    with pytest.raises(RateLimited, match="in the reply: slow down"):
+        decode(b'{"error": {"message": "slow down", "code": 429}}')
+    with pytest.raises(InvalidReply, match="tools"):
+        decode(changed(choices=[{"message": {"tool_calls": [{"function": {"name": "t"}}] * 200}}]))

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from ...protocols.call import Attempt, Role
 from ...protocols.chat import ChatReply, Usage
-from ...protocols.errors import CallError, InvalidReply
+from ...protocols.errors import CallError, ContentFiltered, InvalidReply
 from ...protocols.messages import Outcome
 from ..channel.channel import Blocked
 from ..channel.trace import Trace
 from . import checking
+from .guard import Guard
 from .kit import Way
 from .preparing import Ready
 from .stitching import Stitcher
@@ -33,6 +34,7 @@ class Out:
         request: what is sent, prepared for this candidate.
         tokens: of its prompt, by our count.
         trace: what its channel tells.
+        guard: ends it at the call's deadline, or when another one was faster.
         took_s: from the permit to the answer.
         flaw: what is wrong with a reply that came, and
         flawed: its text.
@@ -43,6 +45,7 @@ class Out:
         "call",
         "flaw",
         "flawed",
+        "guard",
         "place",
         "request",
         "role",
@@ -61,6 +64,7 @@ class Out:
         self.request = ready.request
         self.tokens = ready.tokens
         self.trace = Trace()
+        self.guard = Guard(call.due, call.kit.deadlines)
         self.took_s = 0.0
         self.flaw = self.flawed = ""
         #: Keeps text from coming twice, where another attempt's stream is gone on with.
@@ -78,11 +82,11 @@ class Out:
         Raises:
             CallError: what went wrong.
         """
-        call, way = self.call, self.way
+        call, way, guard = self.call, self.way, self.guard
         self._began = time.monotonic()
         try:
             # Waiting for a permit and the request itself end at the deadline; the policy then says which is spent.
-            async with asyncio.timeout(call.policy.left(now=self._began)):
+            with guard:
                 reply = await call.caller.channel(way.candidate.account).call(
                     self.request,
                     way.candidate.model,
@@ -92,10 +96,7 @@ class Out:
                     gate=call.gate,
                     on_text=None if call.on_text is None else self._text,
                 )
-            return await self._arrived(reply)
-        except TimeoutError:
-            self._note("timeout", error="the call's deadline is over")
-            return None
+                return await self._arrived(reply)
         except Blocked as blocked:
             call.blocked(self, blocked)
             return None
@@ -107,10 +108,15 @@ class Out:
         except asyncio.CancelledError:
             self._cancelled()
             raise
+        self._ended()
+        return None
 
     async def _arrived(self, reply: ChatReply) -> ChatReply | None:
         self.took_s = time.monotonic() - self.trace.sent_at
         request = self.request
+        if reply.finish == "filtered":  # it said something before the filter stopped it: paid for, and no answer
+            self._note("filtered", usage=reply.usage, error="the provider's filter withheld the rest of the answer")
+            raise _Withheld("the provider's filter withheld the rest of the answer", status=200)
         if request.response_format is not None or request.tools:
             reply, self.flaw = checking.settle(reply, request)
             if self.flaw:
@@ -126,16 +132,23 @@ class Out:
     async def _text(self, text: str) -> None:
         """A piece of the stream: the first attempt that has one goes on, all others end."""
         if not self.call.claim(self):
-            await asyncio.sleep(0)  # where the cancellation that is under way arrives
-            raise asyncio.CancelledError
+            await asyncio.get_running_loop().create_future()  # the cancellation that is under way arrives here
         if self.stitcher is not None:
             text = self.stitcher.feed(text)
         if text:
             await self.call.say(text)
 
+    def _ended(self) -> None:
+        """The guard has ended it."""
+        if self.guard.ended == "deadline":
+            self.call.policy.expire()
+            self._note("timeout", error="the call's deadline is over")
+        else:
+            self._cancelled()
+
     def _cancelled(self) -> None:
         if self.trace.sent_at:
-            self.call.policy.cancelled()
+            self.call.second(self, time.monotonic() - self.trace.sent_at)
             self._note("cancelled")
 
     def _note(
@@ -169,3 +182,7 @@ class Out:
 
 class _Told(InvalidReply):
     """A reply whose attempt stands on the bill already."""
+
+
+class _Withheld(ContentFiltered):
+    """The same, of a reply that a filter broke off."""

@@ -15,6 +15,7 @@ from ..prices import cost as cost_of
 from ..router.core import Router
 from ..router.view import View
 from .answers import AnswerCache
+from .guard import Deadlines
 from .hedging import Hedger
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ class Kit:
         self.prices = prices
         self.rng = rng
         self.router = Router(config.models, rng=rng)
+        self.deadlines = Deadlines()
         self._chooser: Chooser | None = None
         self._ways: dict[tuple[str, str], Way] = {}
         self._hedgers: dict[str, Hedger] = {}

@@ -9,15 +9,13 @@ from ...protocols.call import RESET, CallOptions, Reset
 from ...protocols.call import Role as AttemptRole
 from ...protocols.chat import ChatReply, ChatRequest
 from ...protocols.config import AUTO, OnCut
-from ...protocols.errors import CallError, ContextTooLong, PrivacyRefused, UnderstudyError
+from ...protocols.errors import BudgetSpent, CallError, ContextTooLong, PrivacyRefused, UnderstudyError
 from ..channel.channel import Blocked
 from . import preparing
 from .attempt import Out
 from .hedging import size_class
-from .kit import Way
 from .outcome import CallOutcome
 from .policy import CallPolicy, GiveUp, Try
-from .race import Race
 from .stitching import Stitcher
 
 if TYPE_CHECKING:
@@ -37,25 +35,28 @@ class LogicalCall:
         request: what is asked, with the route that was chosen.
         outcome: what came so far.
         began: when it began, monotonic seconds.
+        due: when it has to be over.
         gate: why it must not leave for an account that is not private, or None where anything may.
         winner: the attempt that has begun to answer a stream, or has answered.
     """
 
     __slots__ = (
+        "_excluded",
         "_flaws",
+        "_flying",
         "_hedger",
         "_hedges",
         "_last",
         "_money",
         "_pieces",
         "_poor",
-        "_race",
         "_size",
         "_stop",
         "_timer",
         "_ways",
         "began",
         "caller",
+        "due",
         "gate",
         "kit",
         "on_text",
@@ -80,6 +81,8 @@ class LogicalCall:
         self.began = time.monotonic()
         self.gate = preparing.gate(self.kit.config, options)
         self.winner: Out | None = None
+        #: Candidates that break a bound of cost or latency, by the choice of the route.
+        self._excluded: tuple[str, ...] = ()
         self._last = -1
         self._stop = ""
         self._poor = False
@@ -88,18 +91,22 @@ class LogicalCall:
         #: For each candidate the text and the flaw of its last unusable reply.
         self._flaws: dict[int, tuple[str, str]] = {}
         self._hedges: dict[asyncio.Task[bool], Out] = {}
-        self._race: Race | None = None
+        #: The attempts that are out, the first one first, while there may be hedges.
+        self._flying: list[Out] = []
         self._timer: asyncio.TimerHandle | None = None
 
     # The whole --------------------------------------------------------------------------------------------------------
 
     async def run(self) -> CallOutcome:
         """See `Caller.call`."""
-        if self.request.model == AUTO:
-            await self._choose()
-        if not self._from_cache(stale=False):
-            await self._ask()
         outcome = self.outcome
+        try:
+            if self.request.model == AUTO:
+                await self._choose()
+            if not self._from_cache(stale=False):
+                await self._ask()
+        except (PrivacyRefused, BudgetSpent) as error:  # nobody may be called: what is left are the last rungs
+            outcome.error = str(error)
         if outcome.reply is None and not self._pieces:
             self._fall_back()
         outcome.took_s = time.monotonic() - self.began
@@ -111,16 +118,14 @@ class LogicalCall:
         private = self.gate is not None and bool(self.gate(request))
         view = kit.viewer(self.caller.channel, request, self.tokens)
         size = self.tokens + request.max_tokens
-        try:
-            candidates = kit.router.candidates(request.model, view, tokens=size, private=private)
-        except PrivacyRefused as error:
-            self.outcome.error = str(error)
-            return
+        candidates = kit.router.candidates(request.model, view, tokens=size, private=private)
         self._ways = [kit.way(one) for one in candidates]
+        if self._excluded:
+            self._ways = [way for way in self._ways if way.name not in self._excluded]
         self._money = preparing.budget(kit.config, options)
         self._hedger = kit.hedger(request.model, route.hedge) if route.hedge and options.hedge else None
         self.policy = CallPolicy(
-            len(candidates),
+            len(self._ways),
             kit.config.attempts,
             now=self.began,
             rng=kit.rng,
@@ -129,6 +134,7 @@ class LogicalCall:
             filtered=options.filtered or route.filtered,
             deadline_s=options.deadline_s,
         )
+        self.due = self.began + self.policy.deadline_s
         if self._hedger is not None:
             self._size = size_class(self.tokens, request.max_tokens)
             self._hedger.began(self._ways[0].name, self._size, now=self.began)
@@ -159,7 +165,7 @@ class LogicalCall:
         chooser = self.kit.chooser
         decision = chooser.decide(self.request, self.options, tokens=self.tokens, view=view)
         if decision.question is not None:
-            options = CallOptions(deadline_s=_CHOICE_S, hedge=False, private=self.options.private)
+            options = CallOptions(deadline_s=_CHOICE_S, hedge=False, private=decision.private)
             try:
                 asked = await LogicalCall(self.caller, decision.question, self.tokens, options, None).run()
             except UnderstudyError as error:
@@ -168,14 +174,20 @@ class LogicalCall:
             said = asked.reply.text if asked.reply is not None else ""
             decision = chooser.answered(decision, said) if said else chooser.failed(decision)
         self.request = preparing.with_model(self.request, decision.route)
+        self._excluded = decision.excluded
 
     # One attempt, and its hedges --------------------------------------------------------------------------------------
 
     async def _attempt(self, verdict: Try) -> bool:
         place = verdict.candidate
-        out = await self._prepare(place, self._role(place), verdict)
-        if out is None:
+        ready = self._ready(place, verdict)
+        if ready is not None and ready.fitted is not None and ready.summarise is not None:
+            ready = await preparing.summarised(self, self._ways[place], ready)
+        if ready is None or not self._affordable(place, ready):
             return False
+        out = Out(self, place, self._ways[place], self._role(place), ready)
+        if self._pieces:
+            out.stitcher = Stitcher(self.emitted)
         self._last = place
         if self._hedger is None or self._pieces:
             return await self.send(out)
@@ -186,57 +198,46 @@ class LogicalCall:
             return "first"
         return "retry" if place == self._last else "fallback"
 
-    async def _prepare(self, place: int, role: AttemptRole, verdict: Try) -> Out | None:
-        """The attempt that the verdict asks for; None when the candidate can't take the request at all."""
-        way = self._ways[place]
+    def _ready(self, place: int, verdict: Try) -> preparing.Ready | None:
+        """The request as the verdict wants it; None when the candidate can't take it at all."""
         try:
-            ready = preparing.prepare(self, way, verdict.change, self._flaws.get(place))
+            return preparing.prepare(self, self._ways[place], verdict.change, self._flaws.get(place))
         except ContextTooLong as error:
-            self.outcome.error = f"{way.name}: {error}"
+            self.outcome.error = f"{self._ways[place].name}: {error}"
             self.policy.failed(place, "context_too_long", retry_after=None, now=time.monotonic())
             return None
-        if ready.summarise is not None:
-            ready = await preparing.summarised(self, ready)
-        if not self._affordable(way, ready):
-            self.outcome.error = f"{way.name}: a call may cost more than is left for this one"
-            self.policy.exclude(place)
-            return None
-        out = Out(self, place, way, role, ready)
-        if self._pieces:
-            out.stitcher = Stitcher("".join(self._pieces))
-        return out
 
-    def _affordable(self, way: Way, ready: preparing.Ready) -> bool:
+    def _affordable(self, place: int, ready: preparing.Ready) -> bool:
+        """Whether the attempt keeps the call's budget at its dearest; else its candidate is out."""
         if self._money < 0:
             return True
-        fits = self._spent() + max(0, way.estimate(ready.tokens, ready.request.max_tokens)) <= self._money
-        self._poor |= not fits
-        return fits
-
-    def _spent(self) -> int:
+        way = self._ways[place]
         outcome = self.outcome
-        flying = sum(out.may_cost for out in self._hedges.values())
-        return max(outcome.cost, 0) + outcome.open_cost + flying
+        spent = max(outcome.cost, 0) + outcome.open_cost + sum(out.may_cost for out in self._flying)
+        if spent + max(0, way.estimate(ready.tokens, ready.request.max_tokens)) <= self._money:
+            return True
+        self._poor = True
+        outcome.error = f"{way.name}: a call may cost more than is left for this one"
+        self.policy.exclude(place)
+        return False
 
     async def _hedged(self, out: Out) -> bool:
         """Runs the attempt here, and beside it what is sent when it is late."""
-        out.trace.on_sent = lambda: self._arm(out)
-        self._race = race = Race()
-        answered = False
+        out.trace.on_sent = self._arm
+        self._flying.append(out)
         try:
-            async with race:
-                answered = await self.send(out)
+            answered = await self.send(out)
+            self._flying.remove(out)
             while not answered and self._hedges:
                 done, _ = await asyncio.wait(self._hedges, return_when=asyncio.FIRST_COMPLETED)
-                answered = any(task.result() for task in done if not task.cancelled())
                 for task in done:
-                    self._hedges.pop(task, None)
+                    self._flying.remove(self._hedges.pop(task))
+                    answered |= task.result()
         finally:
-            self._race = None
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-            await self._end_hedges()
+            self._flying.clear()
+            self._disarm()
+            if self._hedges:
+                await self._end_hedges()
         return answered
 
     async def _end_hedges(self) -> None:
@@ -245,49 +246,59 @@ class LogicalCall:
         self._hedges.clear()
         for task in left:
             task.cancel()
-        if left:
-            await asyncio.gather(*left, return_exceptions=True)
+        await asyncio.gather(*left, return_exceptions=True)
 
-    def _arm(self, out: Out) -> None:
+    def _arm(self) -> None:
+        """The attempt has left: from now on it may become late."""
         assert self._hedger is not None
-        delay_s = self._hedger.delay_s(out.way.name, self._size)
-        self._timer = asyncio.get_running_loop().call_later(delay_s, self._late, out)
+        delay_s = self._hedger.delay_s(self._flying[0].way.name, self._size)
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._late)
 
-    def _late(self, first: Out) -> None:
-        """The attempt is late: a second one goes out when the budgets allow it."""
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _late(self) -> None:
+        """The first attempt is late: another one goes out beside it when the budgets allow it."""
         self._timer = None
-        hedger = self._hedger
-        assert hedger is not None
+        hedger, first = self._hedger, self._flying[0] if self._flying else None
+        if hedger is None or first is None or first.role == "hedge" or self.winner is not None:
+            return
         now = time.monotonic()
         place = self.policy.hedge(first.place, now=now)
-        if place is None or self.winner is not None or self._race is None:
+        if place is None or self.policy.attempts + len(self._flying) >= self.kit.config.attempts.max_attempts:
             return
         way = self._ways[place]
         ready = preparing.plain(self, way)
-        if ready is None or not self._affordable(way, ready):
+        if ready is None or not self._affordable(place, ready):
             return
         cost = way.estimate(ready.tokens, ready.request.max_tokens)
         elapsed_s, sent = now - first.trace.sent_at, len(self._hedges)
         if not hedger.allow(first.way.name, self._size, cost=cost, elapsed_s=elapsed_s, sent=sent):
             return
         out = Out(self, place, way, "hedge", ready)
+        self._flying.append(out)
         self._hedges[asyncio.get_running_loop().create_task(self.send(out))] = out
-        delay_s = hedger.delay_s(way.name, self._size)
-        self._timer = asyncio.get_running_loop().call_later(delay_s, self._late, first)
+        delay_s = hedger.delay_s(first.way.name, self._size)
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._late)
 
     def claim(self, out: Out) -> bool:
         """The attempt has begun to answer; False when another one was before it. All others are ended."""
         if self.winner is None:
             self.winner = out
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-            for task, other in self._hedges.items():
-                if other is not out:
-                    task.cancel()
-            if self._race is not None and out.role == "hedge":
-                self._race.won()
+            if self._flying:
+                self._disarm()
+                for other in self._flying:
+                    if other is not out:
+                        other.guard.end("second")
         return self.winner is out
+
+    def second(self, out: Out, elapsed_s: float) -> None:
+        """The attempt was cancelled after so long: another one was faster, or the call itself is."""
+        self.policy.cancelled()
+        if self._hedger is not None and self.winner is not None:
+            self._hedger.record(out.way.name, self._size, elapsed_s, censored=True)
 
     async def send(self, out: Out) -> bool:
         """Sends an attempt; True when it has answered the call."""
@@ -304,7 +315,7 @@ class LogicalCall:
         return True
 
     def _answered(self, out: Out, reply: ChatReply) -> None:
-        if len(self._pieces) > 1 and (text := "".join(self._pieces)) != reply.text:
+        if self._pieces and (text := "".join(self._pieces)) != reply.text:
             reply = preparing.with_text(reply, text)  # an earlier attempt's stream was gone on with
         outcome = self.outcome
         outcome.reply, outcome.error, outcome.rung = reply, "", "model"
@@ -326,7 +337,7 @@ class LogicalCall:
         self.policy.failed(out.place, error.kind, retry_after=error.retry_after, now=now)
         if self.winner is out:
             self.winner = None
-            await self._cut()
+            await self._cut(out)
 
     # Streams ----------------------------------------------------------------------------------------------------------
 
@@ -335,13 +346,13 @@ class LogicalCall:
         """What is done when a stream breaks after its first words."""
         return self.options.cut or self.kit.config.models[self.request.model].cut
 
-    async def _cut(self) -> None:
-        """A stream broke after its first words."""
+    async def _cut(self, out: Out) -> None:
+        """A stream broke after its first words, or its text is not what was asked for."""
         if not self._pieces:
             return
         if self.on_cut == "fail":
             self._stop = f"{self.outcome.error} (after {sum(map(len, self._pieces))} characters of the answer)"
-        elif self.on_cut == "restart":
+        elif self.on_cut == "restart" or out.flaw:
             self._pieces.clear()
             assert self.on_text is not None
             await self.on_text(RESET)

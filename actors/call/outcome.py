@@ -31,13 +31,14 @@ class CallOutcome:
 
     @property
     def degraded(self) -> bool:
-        """True where no model answered and a cached or declared answer stands in."""
-        return self.rung in ("cached", "degraded")
+        """True where every model failed, and an older or a declared answer stands in."""
+        return self.rung in ("stale", "degraded")
 
     def add(self, attempt: Attempt) -> None:
         """One attempt has ended."""
         self.log.append(attempt)
-        self.model = attempt.candidate
+        if self.reply is None:  # who comes second does not take the name of who has answered
+            self.model = attempt.candidate
         self.attempts += attempt.sent
         self.hedges += attempt.sent and attempt.role == "hedge"
         self.input_tokens += attempt.usage.input_tokens

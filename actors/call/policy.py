@@ -1,9 +1,11 @@
 """What one logical call does next: pure, told the time and given its randomness."""
 
-import dataclasses
+import math
 import random
 from collections.abc import Sequence
 from typing import Final, Literal
+
+import msgspec
 
 from ...protocols.config import Attempts, OnFilter, Overflow
 from ...protocols.decisions import TABLE
@@ -20,23 +22,20 @@ Change = Literal["", "repair", "rephrase", "shrink"]
 otherwise for the provider's filter; it is cut to fit the window."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Try:
+class Try(msgspec.Struct, frozen=True):
     """Verdict: send an attempt to candidate number `candidate`, changed so."""
 
     candidate: int
     change: Change = ""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(msgspec.Struct, frozen=True):
     """Verdict: nobody can be called for `seconds`; ask again then."""
 
     seconds: float
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class GiveUp:
+class GiveUp(msgspec.Struct, frozen=True):
     """Verdict: the call has failed. `spent` names the budget that is used up, or is empty."""
 
     spent: str = ""
@@ -179,6 +178,10 @@ class CallPolicy:
         self._ready[candidate] = now + max(seconds, _LEAST_PAUSE_S)
         if down:
             self._excluded[candidate] = True
+
+    def expire(self) -> None:
+        """The deadline has come: deadlines are kept a little too early, never too late."""
+        self._deadline = -math.inf
 
     def exclude(self, candidate: int) -> None:
         """No attempt was made: the candidate can't take this request, and never will."""

@@ -1,13 +1,12 @@
 """Makes a request ready for one candidate: its window, its format's habits, and what an earlier attempt taught."""
 
-import dataclasses
 import time
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from ...protocols.call import CallOptions
-from ...protocols.chat import ChatReply, ChatRequest, Usage
+from ...protocols.chat import ChatReply, ChatRequest, Message, Usage
 from ...protocols.config import Config
 from ...protocols.errors import ContextTooLong
 from ..channel.channel import Gate
@@ -27,8 +26,7 @@ _SHRINK: Final = 0.7
 """What is left of a prompt that was refused as too long by a model whose window nobody knows."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(msgspec.Struct, frozen=True):
     """A request ready for a candidate, the tokens of its prompt, and what was left out of it to fit the window."""
 
     request: ChatRequest
@@ -59,9 +57,9 @@ def prepare(call: "LogicalCall", way: "Way", change: Change, flaw: tuple[str, st
         tokens += (len(flaw[0]) + len(flaw[1])) // 3
     elif change == "rephrase":
         request = shaping.rephrase(request)
-    if call.emitted:
-        request = stitching.continuation(request, call.emitted, prefill=way.kind == "anthropic")
-        tokens += len(call.emitted) // 3
+    if emitted := call.emitted:
+        request = stitching.continuation(request, emitted, prefill=way.kind == "anthropic")
+        tokens += len(emitted) // 3
     if change == "shrink" or (way.window and tokens + request.max_tokens > way.window):
         fitted = _fitted(call, way, request, tokens, shrink=change == "shrink")
         if fitted is not None:
@@ -91,13 +89,14 @@ def _fitted(call: "LogicalCall", way: "Way", request: ChatRequest, tokens: int, 
     if shrink:
         window = min(window or tokens + request.max_tokens, int(tokens * _SHRINK) + request.max_tokens)
     count = counter(way.kind, way.candidate.model)
-    fitted = fit(request, tokens=tokens, window=window, overflow=overflow, count=count)
+    # A prompt that was refused has to become shorter: a shorter answer alone would send it again.
+    fitted = fit(request, tokens=tokens, window=window, overflow=overflow, count=count, keep_output=shrink)
     if fitted is None:
         raise ContextTooLong(f"{tokens} tokens can't be cut to fit a window of {window}", sent=False)
     return fitted
 
 
-async def summarised(call: "LogicalCall", ready: Ready) -> Ready:
+async def summarised(call: "LogicalCall", way: "Way", ready: Ready) -> Ready:
     """The request with what was left out summarised by its own route; without it where that fails."""
     from .logical import LogicalCall  # noqa: PLC0415 - each makes the other
 
@@ -109,7 +108,7 @@ async def summarised(call: "LogicalCall", ready: Ready) -> Ready:
     add_bill(call.outcome, asked)
     if asked.reply is None:
         return Ready(ready.request, ready.tokens)
-    return Ready(with_summary(ready.fitted, asked.reply.text), ready.tokens)
+    return Ready(_shaped(way, with_summary(ready.fitted, asked.reply.text)), ready.tokens)
 
 
 # Small things ---------------------------------------------------------------------------------------------------------
@@ -119,7 +118,24 @@ def gate(config: Config, options: CallOptions) -> Gate | None:
     """Why a request must not leave; None where anything may."""
     if options.private:
         return _told_private
-    return pii.gate if config.routing.pii == "private_only" else None
+    return _Looked(pii.gate).reason if config.routing.pii == "private_only" else None
+
+
+class _Looked:
+    """Looks through the same messages once: the router asks, and the last gate before the socket asks again."""
+
+    __slots__ = ("_gate", "_messages", "_reason")
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._messages: tuple[Message, ...] | None = None
+        self._reason = ""
+
+    def reason(self, request: ChatRequest) -> str:
+        """See `Gate`."""
+        if request.messages is not self._messages:
+            self._messages, self._reason = request.messages, self._gate(request)
+        return self._reason
 
 
 def _told_private(_: ChatRequest) -> str:

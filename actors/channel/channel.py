@@ -321,7 +321,7 @@ class HttpChannel:
 
 async def _whole(reply: "Streamed", gap_s: float) -> bytes:
     """The body of a refusal, as far as anybody reads it."""
-    pieces = []
+    pieces: list[bytes] = []
     while sum(map(len, pieces)) < 65_536 and (piece := await reply.read(gap_s)):
         pieces.append(piece)
     return b"".join(pieces)

@@ -8,6 +8,8 @@ from itertools import islice
 from typing import Final
 
 from ...protocols.messages import LeaseAsk, LeaseGrant, Outcome, Revoke, Spent
+from ...protocols.wire.codec import LimitsTold
+from .news import QuotaNews
 
 SETTLE_COUNT: Final = 256
 SETTLE_S: Final = 0.1
@@ -33,12 +35,13 @@ AHEAD_S: Final = 0.2
 
 @dataclasses.dataclass(slots=True)
 class Permit:
-    """A permit in use: when it was spent, what it reserved, its epoch, and whether it is the half-open probe."""
+    """A permit in use: when it was spent, what it reserved, its epoch, whether it is the probe, and holds a slot."""
 
     at: float
     reserved: int
     epoch: int
     probe: bool
+    slot: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,14 +58,31 @@ class _Ended:
 
 
 class Lease:
-    """Permits for one account, and what is owed to its Provider.
+    """Permits of one share for one account, and what is owed to its Provider.
 
     All times are this process's monotonic seconds; only durations cross the wire.
+
+    Args:
+        share: whose calls are paid from it, empty where nobody shares.
+        tenant: the share's tenant.
+        tenant_weight: the tenant's part against other tenants.
+        weight: the share's part against others of its tenant.
+        interactive: it goes before all that are not.
     """
 
-    def __init__(self, *, interactive: bool = False, weight: float = 1.0) -> None:
-        self._interactive = interactive
-        self._weight = weight
+    def __init__(
+        self,
+        *,
+        share: str = "",
+        tenant: str = "",
+        tenant_weight: float = 1.0,
+        weight: float = 1.0,
+        interactive: bool = False,
+    ) -> None:
+        # What every ask says alike.
+        self._whose = LeaseAsk(
+            0, weight=weight, interactive=interactive, share=share, tenant=tenant, tenant_weight=tenant_weight
+        )
         self.epoch = 0
         self.requests = 0
         self.tokens = 0
@@ -73,6 +93,8 @@ class Lease:
         self._refused_until = self._told_until = 0.0
         self.state = "closed"
         self.p95_s = 0.0
+        #: Part of the account's quota that was free at the last grant, 0 to 1; -1 where nothing limits it.
+        self.free = -1.0
         self._probe = False
         self._number = 0
         #: When each ask without an answer was sent.
@@ -87,6 +109,11 @@ class Lease:
         self._back_requests = self._back_tokens = self._back_slots = 0
         self._back_probe = False
         self._retry_at: float | None = None
+        #: A successor of the Provider has to hear of it, too.
+        self._again = False
+        #: The last ask is still to be said.
+        self._closing = False
+        self._news = QuotaNews()
         self._urgent = False
         self._rate = 0.0
         self._rate_at = 0.0
@@ -111,13 +138,14 @@ class Lease:
             return None
         self.requests -= 1
         self.tokens -= size
+        slot = self.slots is not None
         if self.slots is not None:
             self.slots -= 1
         self.in_flight += 1
         self._taken += 1
         self._mean_size += 0.05 * (size - self._mean_size)
         probe, self._probe = self._probe, False
-        return Permit(now, size, self.epoch, probe)
+        return Permit(now, size, self.epoch, probe, slot)
 
     def end(
         self,
@@ -149,8 +177,8 @@ class Lease:
 
     def _free_slot(self, permit: Permit, *, now: float) -> None:
         self.in_flight -= 1
-        # Slots of an earlier epoch are unknown to this Provider.
-        if self.slots is not None and permit.epoch == self.epoch:
+        # Slots of an earlier epoch are unknown to this Provider, and so is one that was never taken.
+        if self.slots is not None and permit.slot and permit.epoch == self.epoch:
             if not self._surplus():
                 self._freed_at = now
             self.slots += 1
@@ -160,6 +188,10 @@ class Lease:
         self._retry_at = self._told_until = now + seconds
         self._urgent = True
         self._return_permits()
+
+    def tell(self, told: LimitsTold, *, now: float) -> None:
+        """A reply's headers said something of the account's quotas; the latest word is told."""
+        self._news.hear(told, now=now)
 
     # Hearing ----------------------------------------------------------------------------------------------------------
 
@@ -174,7 +206,8 @@ class Lease:
         if grant.number >= self._open:
             self._open = 0
         self.state = grant.state
-        self.p95_s = grant.p95_s
+        if not grant.blocked_s and not grant.too_large:  # a refusal says nothing of these
+            self.p95_s, self.free = grant.p95_s, grant.free
         if grant.blocked_s > 0:
             self._refused_until = now + grant.blocked_s
         if asked_at is not None:  # else it is told twice
@@ -184,6 +217,8 @@ class Lease:
         if grant.slots >= 0:
             self.slots = (self.slots or 0) + grant.slots
             self._freed_at = now
+        elif grant.requests:  # concurrency has no limit, or none any more
+            self.slots = None
         if grant.requests:
             # The Provider's end is at most as long after its word as ours is after the ask, less what it held it.
             self._until = max(self._until, asked_at + grant.held_s + grant.ttl_s)
@@ -202,13 +237,19 @@ class Lease:
         self._return_permits()
 
     def provider_down(self) -> None:
-        """The Provider died: the open ask will not be answered. Permits stay good until they end."""
+        """The Provider died: the open ask will not be answered. Permits stay good until they end.
+
+        Its successor knows nothing: it is told again how long the account wants to be left alone, and its quotas.
+        """
         self._open = 0
+        self._again = True
+        self._news.again()
 
     def close(self) -> None:
-        """The holder ends: the next ask gives everything back and settles all that has ended, whenever that was."""
+        """The share's work is over: the next ask gives all back; one says that it is the last when no call is out."""
         self._return_permits()
         self._urgent = True
+        self._closing = self._number > 0
 
     def _new_epoch(self, epoch: int) -> None:
         if epoch != self.epoch:
@@ -235,6 +276,10 @@ class Lease:
         """
         if now >= self._until:
             self._return_permits()
+        if self._again:
+            self._again = False
+            if now < self._told_until:
+                self._retry_at, self._urgent = self._told_until, True
         sizes, ahead = self._wanted(waiting, count, now=now)
         if not sizes and not ahead and not self._must_say(now=now):
             return None
@@ -263,11 +308,14 @@ class Lease:
         return self._rate if self._rate > 100 else 0.0
 
     def _must_say(self, *, now: float) -> bool:
-        if self._urgent or len(self._spent) >= SETTLE_COUNT:
+        ended = self._closing and not self.in_flight
+        if self._urgent or ended or len(self._spent) >= SETTLE_COUNT:
             return True
         if self._spent and now >= self._oldest + SETTLE_S:
             return True
         if self._open and self._surplus() and now >= self._freed_at + SLOT_S:
+            return True
+        if self._news.due_at is not None and now >= self._news.due_at:
             return True
         # Permits that nobody here needs go back with the next settlement, or when they are all that is left.
         return not self._spent and bool(self._back_requests or self._back_tokens)
@@ -284,6 +332,7 @@ class Lease:
             self._back_slots += surplus
             self.slots = self.requests
         self._number += 1
+        whose = self._whose
         ask = LeaseAsk(
             number=self._number,
             epoch=self.epoch,
@@ -296,8 +345,13 @@ class Lease:
             slots=max(0, len(sizes) - (self.slots or 0)),
             ahead=ahead,
             ahead_size=int(self._mean_size) + 1 if ahead else 0,
-            weight=self._weight,
-            interactive=self._interactive,
+            weight=whose.weight,
+            interactive=whose.interactive,
+            share=whose.share,
+            tenant=whose.tenant,
+            tenant_weight=whose.tenant_weight,
+            told=self._news.take(),
+            last=self._closing and not self.in_flight,
             retry_after_s=None if self._retry_at is None else max(0.0, self._retry_at - now),
         )
         self._said(ask, now=now)
@@ -322,6 +376,7 @@ class Lease:
         self._spent.clear()
         self._back_requests = self._back_tokens = self._back_slots = 0
         self._back_probe = self._urgent = False
+        self._closing = self._closing and not ask.last
         self._retry_at = None
         if ask.sizes or ask.ahead:
             self._asks[ask.number] = self._opened_at = now
@@ -336,6 +391,8 @@ class Lease:
             times.append(self._oldest + SETTLE_S)
         if self.requests or self.tokens:
             times.append(self._until)
+        if self._news.due_at is not None:
+            times.append(self._news.due_at)
         if self._open:
             times.append(self._freed_at + SLOT_S if self._surplus() else self._opened_at + ASK_AGAIN_S)
         if self.blocked_until > now:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from ...protocols.config import Account
 from ...protocols.envelope import Envelope
 from ...protocols.errors import MailboxFull
-from ...protocols.messages import Done, Down, LeaseAsk, Payload, ProviderAsk
+from ...protocols.messages import Configure, Done, Down, LeaseAsk, Payload, ProviderAsk
 from ..shell import ActorShell
 from .core import ProviderCore, Say
 
@@ -32,6 +32,7 @@ class Provider(ActorShell):
         self._timer: asyncio.TimerHandle | None = None
         self.post.on(LeaseAsk, self._ask)
         self.post.on(Down, self._down)
+        self.post.on(Configure, self._configure)
         self.post.on(ProviderAsk, self._snapshot)
 
     def _ask(self, envelope: Envelope, ask: LeaseAsk) -> None:
@@ -39,6 +40,11 @@ class Provider(ActorShell):
 
     def _down(self, _: Envelope, down: Down) -> Payload:
         self._say(self._core.holder_down(down.name, now=time.monotonic()))
+        return Done()
+
+    def _configure(self, _: Envelope, new: Configure) -> Payload:
+        account = Account.model_validate_json(new.account)
+        self._say(self._core.configure(account, now=time.monotonic()))
         return Done()
 
     def _snapshot(self, _: Envelope, __: ProviderAsk) -> Payload:

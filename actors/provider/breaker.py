@@ -49,6 +49,14 @@ class Breaker:
         self._probe_at: float | None = None
         self.state: State = "closed"
 
+    def configure(self, settings: BreakerSettings, *, probe_timeout_s: float) -> None:
+        """Other settings apply from now on; state and outcomes stay."""
+        self._settings = settings
+        self._probe_timeout_s = probe_timeout_s
+        self._recent = deque(self._recent, maxlen=settings.window)
+        if self.state == "closed":
+            self._pause_s = settings.open_s
+
     def check(self, *, now: float) -> Admit | Refuse:
         """Whether calls may go out now. Moves from open to half_open when the pause is over."""
         if self.state == "closed":

@@ -12,13 +12,35 @@ Prior art: client-side leases as in Google's Doorman; the sliding-window log.
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Self
 
 from ...protocols.config import Limits
 from ...protocols.messages import Spent
 from .window import SlidingWindow
 
 UNLIMITED: Final = 1 << 60
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Quota:
+    """What an account allows: requests and tokens in any window, calls in flight; `UNLIMITED` where nothing does."""
+
+    requests: int = UNLIMITED
+    tokens: int = UNLIMITED
+    slots: int = UNLIMITED
+
+    @classmethod
+    def of(cls, limits: Limits) -> Self:
+        """The quota that a configuration writes down."""
+        return cls(limits.rpm or UNLIMITED, limits.tpm or UNLIMITED, limits.concurrency or UNLIMITED)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Others:
+    """What somebody else, who uses the same key, is presumed to have used of a quota, and until when it counts."""
+
+    amount: int = 0
+    until: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -48,40 +70,90 @@ class Limiter:
     """Grants, settles and takes back permits; told the time, never waits.
 
     Args:
-        limits: the account's quotas; None means unlimited.
+        limits: the account's quotas at first; None means unlimited. `retune` changes them.
         ttl_s: how long a granted permit may be spent.
         call_s: the longest a call may take.
     """
 
     def __init__(self, limits: Limits, *, ttl_s: float, call_s: float = 0.0) -> None:
-        self.limits = limits
         self.ttl_s = ttl_s
         self.call_s = call_s
         self.window_s = limits.window_s
         # Not below 0.5 s in short windows: a burst of 600 calls on a busy machine was seen to arrive 0.33 s late.
         least = max(limits.window_s / 40, min(0.5, limits.window_s / 10))
         self.guard_s = least if limits.guard_s is None else limits.guard_s
-        self.max_requests = limits.rpm or UNLIMITED
-        self.max_tokens = limits.tpm or UNLIMITED
-        self.max_slots = limits.concurrency or UNLIMITED
+        self.quota = Quota.of(limits)
         self.requests = SlidingWindow(limits.window_s)
         self.tokens = SlidingWindow(limits.window_s)
         self.holdings: dict[str, Holding] = {}
         self.leased_requests = 0
         self.leased_tokens = 0
         self.leased_slots = 0
+        self.other_requests = self.other_tokens = Others()
         #: Until then calls of which this limiter knows nothing may be out; 0 when there are none.
         self._unknown_until = 0.0
+        #: Until then permits that were granted while concurrency had no limit may be calls in flight.
+        self._slotless_until = 0.0
+        #: Until then a predecessor's use counts, which is presumed to be the whole quota.
+        self._filled_until = 0.0
+
+    # The quota --------------------------------------------------------------------------------------------------------
+
+    @property
+    def slotted(self) -> bool:
+        """True when concurrency has a limit."""
+        return self.quota.slots != UNLIMITED
+
+    @property
+    def free(self) -> float:
+        """The part of the quota that is free, 0 to 1: that of its scarcest kind; -1 where nothing is limited."""
+        left = self._room()
+        pairs = ((left.requests, self.quota.requests), (left.tokens, self.quota.tokens), (left.slots, self.quota.slots))
+        parts = [have / most for have, most in pairs if most != UNLIMITED]
+        return min(parts) if parts else -1.0
+
+    def retune(self, quota: Quota, *, now: float) -> None:
+        """Another quota applies from now on. What is out stays out and counts; only new grants heed it."""
+        old, self.quota = self.quota, quota
+        if now < self._filled_until:  # the predecessor may have known of the larger quota, and used it
+            self._fill(quota.requests - old.requests, quota.tokens - old.tokens, now=now)
+        if quota.slots != UNLIMITED and old.slots == UNLIMITED and self._slotless_until > now:
+            self._unknown_until = max(self._unknown_until, self._slotless_until)
+        if quota.slots == UNLIMITED:
+            self._drop_slots(now=now)
+
+    def _drop_slots(self, *, now: float) -> None:
+        """Slots are no longer counted: those that are out are not given back, but may be in use for a call's time."""
+        if self.leased_slots:
+            self._slotless_until = now + self.ttl_s + self.call_s
+        self.leased_slots = 0
+        for holding in self.holdings.values():
+            holding.slots = 0
+
+    def presume(self, *, requests: Others, tokens: Others) -> None:
+        """Somebody else uses the same quota; replaces what was presumed before."""
+        self.other_requests, self.other_tokens = requests, tokens
 
     # What can be granted ----------------------------------------------------------------------------------------------
 
     def room(self, *, now: float) -> Block:
         """What could be granted now, in total."""
         self.expire(now=now)
+        return self._room()
+
+    def _room(self) -> Block:
+        own_requests, own_tokens = self.own_room()
         return Block(
-            self.max_requests - self.requests.used - self.leased_requests,
-            self.max_tokens - self.tokens.used - self.leased_tokens,
-            0 if self._unknown_until else self.max_slots - self.leased_slots,
+            max(0, own_requests - self.other_requests.amount),
+            max(0, own_tokens - self.other_tokens.amount),
+            0 if self._unknown_until else max(0, self.quota.slots - self.leased_slots),
+        )
+
+    def own_room(self) -> tuple[int, int]:
+        """Requests and tokens that would be free if nobody else used the quota; below 0 after it shrank."""
+        return (
+            self.quota.requests - self.requests.used - self.leased_requests,
+            self.quota.tokens - self.tokens.used - self.leased_tokens,
         )
 
     def grant(self, holder: str, sizes: Sequence[int], *, now: float, slots: int | None = None) -> Block:
@@ -92,7 +164,7 @@ class Limiter:
         room = self.room(now=now)
         wanted_slots = len(sizes) if slots is None else slots
         most = min(len(sizes), room.requests)
-        if self.limits.concurrency:
+        if self.slotted:
             most = min(most, room.slots + len(sizes) - wanted_slots)
         count = tokens = 0
         for size in sizes[: max(most, 0)]:
@@ -101,10 +173,10 @@ class Limiter:
             tokens += size
             count += 1
         if not count:
-            return Block(slots=0 if self.limits.concurrency else -1)
-        new_slots = max(0, count - (len(sizes) - wanted_slots)) if self.limits.concurrency else 0
+            return Block(slots=0 if self.slotted else -1)
+        new_slots = max(0, count - (len(sizes) - wanted_slots)) if self.slotted else 0
         self._lease(holder, count, tokens, new_slots, now=now)
-        return Block(count, tokens, new_slots if self.limits.concurrency else -1)
+        return Block(count, tokens, new_slots if self.slotted else -1)
 
     def _lease(self, holder: str, requests: int, tokens: int, slots: int, *, now: float) -> None:
         holding = self.holdings.setdefault(holder, Holding())
@@ -115,20 +187,12 @@ class Limiter:
         self.leased_requests += requests
         self.leased_tokens += tokens
         self.leased_slots += slots
+        if not self.slotted:
+            self._slotless_until = now + self.ttl_s + self.call_s
 
     def impossible(self, size: int) -> bool:
         """True when a call of `size` tokens can never be granted."""
-        return size > self.max_tokens
-
-    def free_at(self, size: int, *, now: float) -> float | None:
-        """When a call of `size` tokens would fit if no lease came back before; None when nothing expires by itself."""
-        self.expire(now=now)
-        times = [
-            self.requests.free_at(1 + self.leased_requests, self.max_requests),
-            self.tokens.free_at(size + self.leased_tokens, self.max_tokens),
-        ]
-        known = [time for time in times if time is not None]
-        return max(known) if known else None
+        return size > self.quota.tokens
 
     # What comes back --------------------------------------------------------------------------------------------------
 
@@ -180,6 +244,10 @@ class Limiter:
         self.tokens.expire(now=now)
         if self._unknown_until <= now:
             self._unknown_until = 0.0
+        if self.other_requests.until <= now:
+            self.other_requests = Others()
+        if self.other_tokens.until <= now:
+            self.other_tokens = Others()
         for holding in self.holdings.values():
             if (holding.requests or holding.tokens) and holding.until <= now:
                 self._presume(holding, now=now)
@@ -205,23 +273,32 @@ class Limiter:
             holding.until = min(holding.until, now)  # a dead holder spends nothing after its death
             self._presume(holding, now=now)
 
-    def fill(self, *, now: float) -> None:
+    def fill(self, *, now: float, ttl_s: float = 0.0, travel_s: float = 0.0) -> None:
         """Counts the whole quota as used now: what a restarted Provider assumes, which does not know what was spent.
 
-        Its predecessor's permits may be sent for another `ttl_s`, and those calls are out for `call_s` at most.
+        Its predecessor's permits may be sent for another `ttl_s` and be under way for `travel_s` (if these are longer
+        than our own), and those calls are out for `call_s` at most.
         """
-        until = now + self.ttl_s + self.guard_s + self.window_s
-        if self.limits.concurrency:
-            self._unknown_until = now + self.ttl_s + self.call_s
-        if self.limits.rpm:
-            self.requests.add(self.limits.rpm, until=until, now=now)
-        if self.limits.tpm:
-            self.tokens.add(self.limits.tpm, until=until, now=now)
+        ttl_s = max(ttl_s, self.ttl_s)
+        self._filled_until = now + ttl_s + max(travel_s, self.guard_s) + self.window_s
+        if self.slotted:
+            self._unknown_until = now + ttl_s + self.call_s
+        else:
+            self._slotless_until = now + ttl_s + self.call_s
+        self._fill(self.quota.requests, self.quota.tokens, now=now)
+
+    def _fill(self, requests: int, tokens: int, *, now: float) -> None:
+        """Presumes that a predecessor used so much; what has no limit is not filled."""
+        if requests < UNLIMITED // 2:
+            self.requests.add(requests, until=self._filled_until, now=now)
+        if tokens < UNLIMITED // 2:
+            self.tokens.add(tokens, until=self._filled_until, now=now)
 
     def next_change(self) -> float | None:
         """When something frees by itself: an amount leaves the window, or a lease ends; None when nothing will."""
         times = [time for time in (self.requests.next_expiry(), self.tokens.next_expiry()) if time is not None]
         times += [holding.until for holding in self.holdings.values() if holding.requests or holding.tokens]
+        times += [one.until for one in (self.other_requests, self.other_tokens) if one.amount]
         if self._unknown_until:
             times.append(self._unknown_until)
         return min(times) if times else None
@@ -232,3 +309,5 @@ class Limiter:
         assert self.leased_tokens == sum(h.tokens for h in self.holdings.values()) >= 0
         assert self.leased_slots == sum(h.slots for h in self.holdings.values()) >= 0
         assert min(self.requests.used, self.tokens.used) >= 0
+        assert min(self.other_requests.amount, self.other_tokens.amount) >= 0
+        assert self.slotted or not self.leased_slots

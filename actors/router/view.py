@@ -1,6 +1,12 @@
 """What is known of a candidate when one is chosen."""
 
 import dataclasses
+from collections.abc import Callable, Mapping
+
+from ...protocols.accounts import Account
+from ...protocols.chat import Usage
+from ...protocols.routes import Candidate
+from ..prices import PriceBook, cost
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -26,3 +32,28 @@ class View:
     cost: int = -1
     window: int = 0
     private: bool = False
+
+
+def cold_view(
+    accounts: Mapping[str, Account], prices: PriceBook, *, tokens: int, max_tokens: int
+) -> Callable[[Candidate], View]:
+    """What the configuration alone tells of a candidate: price, window, privacy and typical latency.
+
+    Args:
+        accounts: by name.
+        prices: rates and windows.
+        tokens: of the prompt.
+        max_tokens: of the answer; the estimate is that all are used.
+    """
+    usage = Usage(input_tokens=tokens, output_tokens=max_tokens)
+
+    def view(candidate: Candidate) -> View:
+        rate = prices.rate(candidate)
+        return View(
+            latency_s=candidate.latency_s or 0.0,
+            cost=-1 if rate is None else cost(rate, usage),
+            window=prices.window(candidate) or 0,
+            private=accounts[candidate.account].is_private,
+        )
+
+    return view

@@ -1,20 +1,28 @@
 """Which models a digest uses, what they cost, and whether they can be reached before anything is spent."""
 
 import dataclasses
+import json
 import math
 import os
+import re
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from ...actors.prices import PriceBook, Rate
+from ...actors.prices import estimate as price_at_most
 from ...protocols.config import Account, Candidate, Config
 from ...protocols.digest import DigestPlan
-from ...protocols.errors import ConfigError, UsageError
+from ...protocols.errors import AuthRejected, ConfigError, UsageError
 from ...protocols.references import missing, resolve
 from ...protocols.suggest import did_you_mean
+from ...protocols.wire.codec import Codec
 from ...supervisors.digest.plan import Estimate
 from ...supervisors.digest.prompts import ANSWER_A_FILE
+
+_ALL = {"openai": "", "anthropic": "?limit=1000", "gemini": "?pageSize=1000"}
+"""What a list of models is asked by, so that it comes on one page."""
 
 _CALL_S = 2.0
 """Seconds a call is guessed to take, for a plan's time where nothing was measured."""
@@ -58,6 +66,14 @@ def choose(config: Config, map_model: str | None, reduce_model: str | None) -> M
     if absent:
         raise ConfigError(str(absent[0]) + (f" (and {len(absent) - 1} more)" if len(absent) > 1 else ""))
     return Models(config, *names.values())
+
+
+def known_tenant(config: Config, tenant: str) -> None:
+    """Raises `UsageError` for a tenant that is not among those that the configuration defines, where it defines any."""
+    if tenant and config.tenants and tenant not in config.tenants:
+        hint = did_you_mean(tenant, config.tenants)
+        defined = ", ".join(config.tenants)
+        raise UsageError(f"--tenant {tenant!r}: the configuration defines no such tenant{hint}; it defines {defined}")
 
 
 def book(models: Models) -> PriceBook:
@@ -116,11 +132,15 @@ def _time(config: Config, candidate: Candidate, estimate: Estimate, concurrency:
 
 
 def dearest_item(models: Models, plan: DigestPlan, prices: PriceBook) -> int:
-    """The most one map call may cost at any candidate, in picodollars; 0 where no price is known."""
+    """The most one map call may cost at any candidate, in picodollars; 0 where no price is known.
+
+    One call, not its retries or hedges: what those cost is settled when it is known, and bounded by `budgets.call`. A
+    quarter is added for tokenizers that count more than the one that measured the packs.
+    """
     most = max(pack.tokens for pack in plan.packs) + 250
     rates = [rate for rate in map(prices.rate, models.config.models[models.map].candidates) if rate is not None]
     answer = max(models.config.digest.map_answer, max(len(pack.chunks) for pack in plan.packs) * ANSWER_A_FILE)
-    return max((math.ceil(most * 1.25) * rate.input + answer * rate.output for rate in rates), default=0)
+    return max((price_at_most(rate, math.ceil(most * 1.25), answer) for rate in rates), default=0)
 
 
 # Before anything is spent ---------------------------------------------------------------------------------------------
@@ -152,36 +172,61 @@ def reach(models: Models) -> list[str]:
 def _flaw(candidate: Candidate, listed: "str | frozenset[str] | None") -> str:
     if isinstance(listed, str):
         return listed
-    if listed is None or candidate.model in listed:
+    if listed is None or _has(listed, candidate.model):
         return ""
     hint = did_you_mean(candidate.model, sorted(listed)) or f" (it has {', '.join(sorted(listed)[:5])})"
     return f"accounts.{candidate.account} has no model {candidate.model!r}{hint}"
+
+
+def _has(listed: frozenset[str], model: str) -> bool:
+    """True when the model is listed, by its own name or an alias: `claude-x-latest` stands for `claude-x-20260101`."""
+    stem = model.removesuffix("-latest").removesuffix("-0")
+    return model in listed or any(re.fullmatch(re.escape(stem) + r"-\d{8}", one) for one in listed)
 
 
 def _ask(name: str, account: Account) -> "str | frozenset[str] | None":
     """The account's models; None where it does not list them; a text that says what is wrong."""
     import httpx  # noqa: PLC0415 - 0.1 s, and only where there is somebody to ask
 
+    from ...protocols.wire.formats import codec  # noqa: PLC0415 - as above
+
+    if account.kind == "azure":  # lists models, not deployments, which are what a candidate names
+        return None
+    wire = codec(account)
     url = resolve(account.base_url, os.environ).rstrip("/")
     try:
-        reply = httpx.get(f"{url}/models", headers=_headers(account, os.environ), timeout=10.0)
+        reply = httpx.get(
+            f"{url}/models{_ALL[account.kind]}", headers=_headers(account, wire, os.environ), timeout=10.0
+        )
     except httpx.InvalidURL as error:
         return f"accounts.{name}.base_url is not a URL: {error}"
     except httpx.TransportError as error:
         text = str(error) or type(error).__name__
         return f"accounts.{name}: nobody answers at {url}: {text}; is the server up, and base_url right?"
-    if reply.status_code in (401, 403):
+    if reply.status_code == 200:
+        return _listed(reply.content)
+    # Gemini refuses a key by 400.
+    if isinstance(wire.classify(reply.status_code, reply.headers, reply.content, wall=time.time()), AuthRejected):
         return f"accounts.{name}: {url} refuses the key (HTTP {reply.status_code}); check the variable behind api_key"
-    if reply.status_code != 200:
-        return None
+    return None
+
+
+def _listed(body: bytes) -> frozenset[str] | None:
+    """The names in a list of models, where all are on one page: `data` of OpenAI and Anthropic, `models` of Gemini."""
     try:
-        return frozenset(str(model["id"]) for model in reply.json()["data"])
-    except (ValueError, KeyError, TypeError):
+        page = json.loads(body)
+        if page.get("has_more") or page.get("nextPageToken"):
+            return None
+        if "data" in page:
+            return frozenset(str(model["id"]) for model in page["data"])
+        return frozenset(str(model["name"]).removeprefix("models/") for model in page["models"])
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def _headers(account: Account, environ: Mapping[str, str]) -> dict[str, str]:
+def _headers(account: Account, wire: Codec, environ: Mapping[str, str]) -> dict[str, str]:
     headers = {key: resolve(value, environ) for key, value in account.headers.items()}
-    if account.api_key is not None:
-        headers["Authorization"] = f"Bearer {resolve(account.api_key, environ)}"
+    headers |= wire.headers(None if account.api_key is None else resolve(account.api_key, environ))
+    if account.organization is not None:
+        headers["OpenAI-Organization"] = resolve(account.organization, environ)
     return headers

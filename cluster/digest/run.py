@@ -2,7 +2,6 @@
 
 import dataclasses
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -19,12 +18,12 @@ from ...protocols.errors import UnderstudyError, UsageError
 from ...protocols.report import Report
 from ...supervisors.digest.plan import Estimate, Found, Planner, estimate
 from ..config_file import load
-from ..local import Settings
+from ..local import Opening, Settings
 from ..session import Session
 from ..walk import walk
 from . import show
 from .gather import Gathered
-from .models import Forecast, Models, book, choose, dearest_item, forecast, reach
+from .models import Forecast, Models, book, choose, dearest_item, forecast, known_tenant, reach
 from .submit import Submission, job_spec
 
 OK, ERROR, USAGE, PARTIAL, CANCELLED = 0, 1, 2, 3, 130
@@ -42,6 +41,7 @@ class Options:
     map_model: str | None = None
     reduce_model: str | None = None
     max_cost: float | None = None
+    tenant: str = ""
     concurrency: int = 64
     mappers: int | None = None
     out: Path = Path("understudy-digest")
@@ -55,35 +55,6 @@ def digest(options: Options) -> int:
         UnderstudyError: something else went wrong; the text says what.
     """
     return _Digest(options).run()
-
-
-class _Opening:
-    """Prepares the session in a thread, while the main thread walks and plans."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._session = Session(settings)
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._prepare, daemon=True)
-        self._thread.start()
-
-    def _prepare(self) -> None:
-        try:
-            self._session.prepare()
-        except BaseException as error:  # noqa: BLE001 - raised again in the main thread
-            self._error = error
-
-    @property
-    def mappers(self) -> int:
-        """How many mappers the session asks for."""
-        return self._session.settings.mappers
-
-    def wait(self) -> Session:
-        """The session, ready to attach; or the error that kept it from being so."""
-        while self._thread.is_alive():
-            self._thread.join(0.2)  # in pieces, so that Ctrl-C is heard
-        if self._error is not None:
-            raise self._error
-        return self._session
 
 
 class _Digest:
@@ -101,9 +72,10 @@ class _Digest:
         config = load(options.config)
         self._config_max = config.max_cost
         models = choose(config, options.map_model, options.reduce_model)
+        known_tenant(config, options.tenant)
         _check(options)
         found = walk(options.path, config.digest)  # says at once what is wrong with the path
-        opening = None if options.plan else _Opening(self._settings())
+        opening = None if options.plan else Opening(self._prepared)
         with show.Progress(self._console, quiet=options.json) as progress:
             if opening is not None and not models.embedded:
                 for warning in reach(models):
@@ -122,6 +94,11 @@ class _Digest:
 
     def _settings(self) -> Settings:
         return Settings(mappers=self._options.mappers) if self._options.mappers else Settings()
+
+    def _prepared(self) -> Session:
+        session = Session(self._settings())
+        session.prepare()
+        return session
 
     # Planning ---------------------------------------------------------------------------------------------------------
 
@@ -173,12 +150,12 @@ class _Digest:
     # Working ----------------------------------------------------------------------------------------------------------
 
     def _work(
-        self, opening: _Opening, progress: show.Progress, plan: DigestPlan, models: Models, cast: Forecast
+        self, opening: Opening[Session], progress: show.Progress, plan: DigestPlan, models: Models, cast: Forecast
     ) -> tuple[Gathered, bool]:
         progress.stage("starting Ray")
         most = self._max_cost()
         prices = book(models)
-        mappers = opening.mappers
+        mappers = self._settings().mappers
         spec = job_spec(
             plan,
             models,
@@ -186,8 +163,9 @@ class _Digest:
             # Extraction is CPU work of one thread: two at hand keep it busy, more would only wait.
             width=2 if models.embedded else max(1, -(-self._options.concurrency // mappers)),
             max_cost=most,
-            item_cost=dearest_item(models, plan, prices) if most >= 0 else 0,
-            held_back=(cast.reduce_cost or 0) if most >= 0 else 0,
+            item_cost=dearest_item(models, plan, prices),
+            held_back=cast.reduce_cost or 0,
+            tenant=self._options.tenant,
         )
         gathered = Gathered(plan, spec)
         with opening.wait() as session:

@@ -7,7 +7,8 @@ from typing import Any, Final
 import msgspec
 
 from ...actors.mapper.blocks import pack_block
-from ...protocols.config import encode
+from ...actors.prices import PICO
+from ...protocols.config import Tenant, encode
 from ...protocols.digest import DigestPlan
 from ...protocols.jobs import EnsureReply, JobSpec, Page
 from ...supervisors.children import standard_reply
@@ -29,9 +30,11 @@ def job_spec(
     max_cost: int = -1,
     item_cost: int = 0,
     held_back: int = 0,
+    tenant: str = "",
 ) -> JobSpec:
     """The specification of a digest; see `JobSpec` for units."""
     settings = models.config.digest
+    whose = models.config.tenants.get(tenant, Tenant())
     digest = DigestSpec(
         map_model=models.map,
         reduce_model=models.reduce,
@@ -52,7 +55,14 @@ def job_spec(
         max_cost=max_cost,
         item_cost=item_cost,
         held_back=held_back,
+        tenant=tenant,
+        tenant_day=_pico(whose.day),
+        day=_pico(models.config.budgets.day),
     )
+
+
+def _pico(dollars: float | None) -> int:
+    return -1 if dollars is None else round(dollars * PICO)
 
 
 def blocks(plan: DigestPlan) -> Iterator[tuple[int, bytes]]:

@@ -1,7 +1,7 @@
 """A simulated language-model provider over real sockets: the judge of what the rest of the project does.
 
-It speaks the OpenAI protocol, holds strict sliding-window quotas, fails by seed, and keeps its own ledger. It
-imports nothing of the project, so it cannot share the project's errors.
+It speaks the protocols of OpenAI (and Azure), Anthropic and Gemini, holds strict sliding-window quotas, fails by
+seed, and keeps its own ledger. It imports nothing of the project, so it cannot share the project's errors.
 """
 
 from .judge import Summary, WindowCheck, summarise
@@ -10,7 +10,10 @@ from .process import SimulatorProcess
 from .server import Running, run, serve
 from .settings import (
     Answer,
+    Cache,
     Control,
+    FailNext,
+    FaultKind,
     Faults,
     Latency,
     ModelSettings,
@@ -24,7 +27,10 @@ from .settings import (
 
 __all__ = [
     "Answer",
+    "Cache",
     "Control",
+    "FailNext",
+    "FaultKind",
     "Faults",
     "Latency",
     "Ledger",

@@ -1,148 +1,89 @@
-"""Reading a chat request, counting its tokens, and writing the answer: the same request, the same answer.
+"""What the simulated model says: the same request, the same answer."""
 
-The simulator defines its own tokenizer, so that any party can count: a text is ceil(characters / 4) tokens, a
-prompt is ceil(characters of all contents / 4) + 4 a message.
-"""
-
-import hashlib
 import re
-from dataclasses import dataclass
-from typing import Any, Literal
 
 import orjson
+from msgspec.structs import replace
 
+from .request import CHARS_PER_TOKEN, Reply, Request, ToolCall, ToolSpec, count_tokens
+from .schema import breaking, example
 from .settings import Answer
-
-TOKENIZER = "ceil(characters / 4), prompts + 4 per message"
-CHARS_PER_TOKEN = 4
-TOKENS_PER_MESSAGE = 4
 
 _MARKER = re.compile(r"^=== (\S+)", re.MULTILINE)
 _WORDS = "the quick answer of a model that was never trained, told again until its tokens are spent; "
+_PROSE = "This answer is plain prose, whatever form was asked for."
 
 
-class BadRequestError(Exception):
-    """Raised when a request body is not a chat request; ``param`` names the field."""
-
-    def __init__(self, message: str, param: str | None = None) -> None:
-        super().__init__(message)
-        self.param = param
-
-
-@dataclass(slots=True)
-class ChatRequest:
-    """What the simulator reads of ``POST /v1/chat/completions``.
-
-    ``content_hash``: 16 hex digits over the user's messages. ``answer_hash``: an integer over model and all
-    messages.
-    """
-
-    model: str
-    prompt_tokens: int
-    max_tokens: int | None
-    stream: bool
-    include_usage: bool
-    content_hash: str
-    answer_hash: int
-    user_texts: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """The text of an answer and how it counts."""
-
-    text: str
-    tokens: int
-    finish_reason: Literal["stop", "length"]
-
-
-def parse_chat(body: bytes) -> ChatRequest:
-    """The request in a body. Raises BadRequestError in the words a provider would use."""
-    try:
-        data = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise BadRequestError(f"We could not parse the JSON body of your request: {error}") from None
-    if not isinstance(data, dict):
-        raise BadRequestError("The body must be a JSON object.")
-    model = data.get("model")
-    if not isinstance(model, str) or not model:
-        raise BadRequestError("You must provide a model parameter.", "model")
-    if data.get("n", 1) not in (1, None):
-        raise BadRequestError("This provider gives one choice a request: leave n out.", "n")
-    return _read_messages(data, model)
-
-
-def _read_messages(data: dict[str, Any], model: str) -> ChatRequest:
-    messages = data.get("messages")
-    if not isinstance(messages, list) or not messages:
-        raise BadRequestError("messages must be a list with at least one message.", "messages")
-    user_hash = hashlib.sha256()
-    rest_hash = hashlib.sha256(model.encode())
-    user_texts: list[str] = []
-    chars = 0
-    for index, message in enumerate(messages):
-        role, text = _read_message(message, index)
-        chars += len(text)
-        if role == "user":
-            user_texts.append(text)
-            user_hash.update(text.encode())
-        else:
-            rest_hash.update(text.encode())
-    content = user_hash.digest()
-    rest_hash.update(content)
-    options = data.get("stream_options")
-    return ChatRequest(
-        model=model,
-        prompt_tokens=-(-chars // CHARS_PER_TOKEN) + TOKENS_PER_MESSAGE * len(messages),
-        max_tokens=_read_max_tokens(data),
-        stream=data.get("stream") is True,
-        include_usage=isinstance(options, dict) and options.get("include_usage") is True,
-        content_hash=content[:8].hex(),
-        answer_hash=int.from_bytes(rest_hash.digest()[:8], "big"),
-        user_texts=user_texts,
-    )
-
-
-def _read_message(message: object, index: int) -> tuple[str, str]:
-    if not isinstance(message, dict) or not isinstance(role := message.get("role"), str):
-        raise BadRequestError("A message is an object with a role and a content.", f"messages[{index}]")
-    content = message.get("content")
-    if isinstance(content, str):
-        return role, content
-    if content is None and role == "assistant":
-        return role, ""
-    if isinstance(content, list) and all(isinstance(part, dict) for part in content):
-        texts = [part.get("text", "") for part in content]
-        if all(isinstance(text, str) for text in texts):
-            return role, "".join(texts)
-    raise BadRequestError("content must be a string or a list of parts.", f"messages[{index}].content")
-
-
-def _read_max_tokens(data: dict[str, Any]) -> int | None:
-    for name in ("max_completion_tokens", "max_tokens"):
-        value = data.get(name)
-        if value is None:
-            continue
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise BadRequestError(f"{name} must be an integer of at least 1.", name)
-        return value
-    return None
-
-
-def count_tokens(text: str) -> int:
-    """Tokens of a text by the simulator's own definition."""
-    return -(-len(text) // CHARS_PER_TOKEN)
-
-
-def write_reply(answer: Answer, request: ChatRequest, *, cap: int) -> Reply:
+def write_reply(answer: Answer, request: Request, *, cap: int) -> Reply:
     """The answer to a request, cut to ``cap`` tokens (finish_reason "length" where that bites)."""
+    tool = _tool_to_call(answer, request)
+    if tool is not None:
+        return _call(tool, orjson.dumps(example(tool.schema) or {}).decode())
+    if request.partial is None:
+        return _whole(answer, request, cap)
+    return _rest(answer, request, request.partial, cap)
+
+
+def mismatched(request: Request, reply: Reply) -> Reply | None:
+    """The reply with JSON that breaks the schema asked for, or prose; None if no form was asked for."""
+    if reply.tool is not None:
+        tool = _named(request, reply.tool.name)
+        return _call(tool, orjson.dumps(breaking(tool.schema) or []).decode())
+    if request.schema is None and not request.json:
+        return None
+    wrong = breaking(request.schema) if request.schema is not None else None
+    text = _PROSE if wrong is None else orjson.dumps(wrong).decode()
+    return replace(reply, text=text, tokens=count_tokens(text), finish_reason="stop")
+
+
+def withheld(reply: Reply) -> Reply:
+    """The first half of a text, then the provider's filter."""
+    half = reply.text[: count_tokens(reply.text) // 2 * CHARS_PER_TOKEN]
+    return replace(reply, text=half, tokens=count_tokens(half), finish_reason="filtered", tool=None)
+
+
+def _tool_to_call(answer: Answer, request: Request) -> ToolSpec | None:
+    if not request.tools or request.tool_choice == "none":
+        return None
+    if request.tool_choice == "named":
+        return _named(request, request.forced_tool)
+    wanted = answer.tools == "first" or request.tool_choice == "required"
+    return request.tools[0] if wanted and request.turns[-1][0] != "tool" else None
+
+
+def _named(request: Request, name: str) -> ToolSpec:
+    return next((tool for tool in request.tools if tool.name == name), request.tools[0])
+
+
+def _call(tool: ToolSpec, arguments: str) -> Reply:
+    tokens = count_tokens(tool.name) + count_tokens(arguments)
+    return Reply("", tokens, "tool_calls", ToolCall(tool.name, arguments))
+
+
+def _rest(answer: Answer, request: Request, partial: str, cap: int) -> Reply:
+    whole = _whole(answer, request, cap + count_tokens(partial) + 1)
+    if not whole.text.startswith(partial):
+        return _whole(answer, request, cap)
+    rest = _cut(whole.text[len(partial) :], cap)
+    return replace(rest, finish_reason=whole.finish_reason) if rest.finish_reason == "stop" else rest
+
+
+def _whole(answer: Answer, request: Request, cap: int) -> Reply:
+    if request.schema is not None:
+        return _cut(orjson.dumps(example(request.schema)).decode(), cap)
+    if request.json:
+        return _cut(orjson.dumps({"answer": _free(answer, request, cap).text}).decode(), cap)
+    return _free(answer, request, cap)
+
+
+def _free(answer: Answer, request: Request, cap: int) -> Reply:
     if answer.mode == "fixed":
         return _cut(answer.text, cap)
     if answer.mode == "digest" and (paths := _marked_paths(request.user_texts)):
         return _cut(_digest(paths), cap)
+    seed = request.answer_hash if answer.by == "request" else int(request.content_hash, 16)
     low, high = answer.token_range
-    wanted = low + request.answer_hash % (high - low + 1)
-    return _echo(request.answer_hash, wanted, cap)
+    return _echo(seed, low + seed % (high - low + 1), cap)
 
 
 def _marked_paths(texts: list[str]) -> list[str]:

@@ -21,6 +21,16 @@ Outcome = Literal[
     "timeout",
     "cancelled",
     "outage",
+    "overloaded",
+    "stall",
+    "stream_error",
+    "filtered",
+    "schema_mismatch",
+    "context",
+    "auth",
+    "not_found",
+    "bad_request",
+    "insufficient_quota",
 ]
 
 
@@ -33,8 +43,13 @@ class Record(msgspec.Struct, kw_only=True, gc=False):
     and when its reply was handed to the socket, or the client was seen to be gone. ``accepted``: it passed
     the quotas and counts in their windows, with ``prompt_tokens + completion_tokens``, both decided at
     arrival. ``cost``: dollars, an exact decimal. ``status``: of the reply, 0 if none was sent.
-    ``client_left``: the client closed before the reply was complete. ``retry_after_s``: what the reply told a
-    refused client to wait, seconds from ``t``.
+    ``client_left``: the client closed before the reply was complete; ``t_end - t`` is then how long it stayed.
+    ``retry_after_s``: what the reply told a refused client to wait, seconds from ``t``.
+
+    ``prompt_tokens`` include ``cached_tokens`` and ``written_tokens`` (read from the prompt cache, written to
+    it), ``completion_tokens`` include ``reasoning_tokens``; ``sent_tokens`` are those of them that were handed
+    to the socket. ``fault``: what made the request fail, also in an outage. ``continued``: it asked for the rest
+    of an answer. ``kind``: chat or embeddings.
     """
 
     ordinal: int
@@ -55,6 +70,14 @@ class Record(msgspec.Struct, kw_only=True, gc=False):
     client_left: bool = False
     retry_after_s: float | None = None
     t_end: float | None = None
+    dialect: str = "openai"
+    kind: str = "chat"
+    cached_tokens: int = 0
+    written_tokens: int = 0
+    reasoning_tokens: int = 0
+    sent_tokens: int = 0
+    fault: str = ""
+    continued: bool = False
 
 
 class Ledger:

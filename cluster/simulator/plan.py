@@ -1,61 +1,56 @@
 """What the shell has to do for one request: the engine's verdict, as data."""
 
 import hashlib
-from dataclasses import dataclass, field
-from decimal import Decimal
 from functools import lru_cache
 from typing import Literal
 
+import msgspec
+
+from .dialect import Dialect, Stamp
 from .ledger import Outcome, Record
 from .quota import Limiter
-from .settings import FaultKind
+from .settings import FaultKind, ModelSettings
 
-Action = Literal["reply", "stream", "drop", "cut", "hang"]
-
-FAULT_OUTCOMES: dict[FaultKind, Outcome] = {
-    "error_500": "error_500",
-    "error_503": "error_503",
-    "drop": "dropped",
-    "malformed": "malformed",
-    "cut": "cut",
-    "timeout": "timeout",
-}
+Action = Literal["reply", "stream", "drop", "cut", "hang", "stall"]
 
 
-@dataclass(slots=True)
-class Plan:
+def outcome_of(fault: FaultKind) -> Outcome:
+    """What the ledger says of a request that met a fault."""
+    return "dropped" if fault == "drop" else fault
+
+
+class Plan(msgspec.Struct, gc=False):
     """One request's future.
 
     Wait ``delay_s``, then: ``reply`` sends ``parts`` at once; ``stream`` sends them with ``pause_s`` before
     each but the first and the last; ``drop`` closes the socket with nothing said; ``cut`` sends ``parts``, an
-    incomplete reply, and closes; ``hang`` closes, having waited the whole cap. ``parts`` are raw HTTP bytes.
-    ``cost`` is booked if the outcome is billed; ``ticket`` frees the slots of ``limiters``.
+    incomplete reply, and closes; ``hang`` closes, having waited the whole cap; ``stall`` sends ``parts``, waits
+    ``hold_s`` and closes. ``parts`` are raw HTTP bytes; the shell counts in ``sent`` those it handed to the
+    socket. ``marks``, of a stream: completion tokens that have reached the client with each part.
+
+    ``cost`` is booked if the outcome is billed; ``model`` prices what was sent of a stream that ended early;
+    ``ticket`` frees the slots of ``limiters``.
     """
 
     record: Record
+    dialect: Dialect
+    stamp: Stamp
     action: Action
     outcome: Outcome
     status: int
-    parts: list[bytes] = field(default_factory=list)
+    parts: list[bytes] = []
+    marks: list[int] = []
+    sent: int = 0
     delay_s: float = 0.0
     pause_s: float = 0.0
+    hold_s: float = 0.0
     cost: str = "0"
+    model: ModelSettings | None = None
     ticket: int = 0
-    limiters: list[Limiter] = field(default_factory=list)
+    limiters: list[Limiter] = []
 
 
 @lru_cache(maxsize=4096)
 def key_hash(key: str) -> str:
     """What the ledger knows of a key: the first 8 hex digits of its SHA-256."""
     return hashlib.sha256(key.encode()).hexdigest()[:8]
-
-
-@lru_cache(maxsize=65_536)
-def cost_of(input_price: Decimal, output_price: Decimal, prompt_tokens: int, completion_tokens: int) -> str:
-    """Dollars, as an exact decimal without an exponent; prices are dollars per million tokens.
-
-    Cached: most requests of a run have few different sizes, and equal costs then share one string in the
-    ledger.
-    """
-    dollars = (input_price * prompt_tokens + output_price * completion_tokens).scaleb(-6)
-    return format(dollars.normalize(), "f")

@@ -20,14 +20,15 @@ from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 from pydantic import ValidationError
 
-from . import wire
+from .dialect import Dialect, Failure, Stamp, Target
+from .dialect_openai import error_body
 from .engine import Engine
 from .judge import summary_to_json
 from .ledger import Ledger, to_lines
 from .plan import Plan
+from .routes import find, key_of, lister
 from .settings import Control, Settings
 
-_CHAT = "/v1/chat/completions"
 _PAGE = 100_000  # records in one answer of /ledger: 35 MB, and 50 ms of the loop
 
 
@@ -66,7 +67,6 @@ class Handler:
         self.engine = engine
         self._started_wall = time.time()
         self._pages = {
-            ("GET", "/v1/models"): self._models,
             ("GET", "/ledger"): self._ledger,
             ("GET", "/ledger/summary"): self._summary,
             ("GET", "/health"): self._health,
@@ -75,23 +75,28 @@ class Handler:
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Route a request by its path."""
-        path = request.raw_path.partition("?")[0]
-        if path == _CHAT and request.method == "POST":
-            return await self._chat(request)
+        path, _, query = request.raw_path.partition("?")
+        if request.method == "POST":
+            target = find(path, query, request.headers)
+            if target is not None:
+                return await self._call(request, target, query)
         page = self._pages.get((request.method, path))
-        if page is None:
-            return _refusal(404, f"Unknown request URL: {request.method} {path}.")
-        return await page(request)
+        if page is not None:
+            return await page(request)
+        dialect = lister(path, request.headers) if request.method == "GET" else None
+        if dialect is not None:
+            return self._models(request, dialect, query)
+        return _refusal(404, f"Unknown request URL: {request.method} {path}.")
 
-    async def _chat(self, request: web.BaseRequest) -> web.StreamResponse:
-        key = _key(request)
+    async def _call(self, request: web.BaseRequest, target: Target, query: str) -> web.StreamResponse:
+        key = key_of(target.dialect, request.headers, query)
         peer = request.protocol.peername
         port = peer[1] if isinstance(peer, tuple) else 0
         engine = self.engine
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
-            plan = engine.too_large(key, now=time.monotonic(), wall=time.time(), port=port)
+            plan = engine.too_large(key, now=time.monotonic(), wall=time.time(), port=port, target=target)
         else:
             plan = engine.arrive(
                 body,
@@ -100,6 +105,7 @@ class Handler:
                 wall=time.time(),
                 port=port,
                 request_id=request.headers.get("x-request-id"),
+                target=target,
             )
         try:
             if plan.delay_s > 0:
@@ -111,10 +117,11 @@ class Handler:
         engine.finish(plan, now=time.monotonic())
         return reply
 
-    async def _models(self, request: web.BaseRequest) -> web.StreamResponse:
-        if not self.engine.knows(_key(request)):
-            return _refusal(401, "Incorrect API key provided.", "invalid_api_key")
-        return _json(wire.models_body(self.engine.settings.models, self._started_wall))
+    def _models(self, request: web.BaseRequest, dialect: Dialect, query: str) -> web.StreamResponse:
+        if not self.engine.knows(key_of(dialect, request.headers, query)):
+            spoken = dialect.error(Failure("auth"), Stamp(0, time.time()))
+            return _json(spoken.body, spoken.status)
+        return _json(dialect.models(self.engine.settings.models, self._started_wall))
 
     async def _ledger(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
@@ -155,14 +162,13 @@ async def _carry_out(plan: Plan, request: web.BaseRequest) -> web.StreamResponse
         if index and plan.pause_s > 0:
             await asyncio.sleep(plan.pause_s)
         transport.write(part)
+        plan.sent = index + 1
+    if plan.hold_s > 0:
+        await asyncio.sleep(plan.hold_s)
     if plan.action != "stream":
         # Flushes what was written, then ends the connection: the client misses the rest of the reply.
         transport.close()
     return _raw(request, b"")
-
-
-def _key(request: web.BaseRequest) -> str:
-    return request.headers.get("Authorization", "").removeprefix("Bearer ")
 
 
 def _json(body: bytes, status: int = 200) -> web.StreamResponse:
@@ -170,7 +176,7 @@ def _json(body: bytes, status: int = 200) -> web.StreamResponse:
 
 
 def _refusal(status: int, message: str, code: str | None = None) -> web.StreamResponse:
-    return _json(wire.error_body(message, "invalid_request_error", code), status)
+    return _json(error_body(message, "invalid_request_error", code), status)
 
 
 @dataclass(slots=True)

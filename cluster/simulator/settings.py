@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -15,8 +15,26 @@ from pydantic import (
     model_validator,
 )
 
-FaultKind = Literal["error_500", "error_503", "drop", "malformed", "cut", "timeout"]
-OutageKind = Literal["error_500", "error_503", "drop", "timeout"]
+FaultKind = Literal[
+    "error_500",
+    "error_503",
+    "drop",
+    "malformed",
+    "cut",
+    "timeout",
+    "overloaded",
+    "stall",
+    "stream_error",
+    "filtered",
+    "schema_mismatch",
+    "context",
+    "auth",
+    "not_found",
+    "bad_request",
+    "refused_429",
+    "insufficient_quota",
+]
+OutageKind = FaultKind
 RetryAfterForm = Literal["seconds", "ms", "date"]
 Rate = Annotated[float, Field(ge=0.0, le=1.0)]
 Price = Annotated[Decimal, Field(ge=0)]
@@ -56,8 +74,18 @@ class Latency(_Model):
 class Faults(_Model):
     """Share of the accepted requests that fail in each way; the shares add up to 1 at most.
 
-    ``drop`` closes the socket with no reply, ``malformed`` is a 200 whose JSON is broken, ``cut`` closes in
-    mid-body, ``timeout`` never answers (until the client leaves, or ``Settings.timeout_cap_s``).
+    With part of an answer: ``malformed`` is a 200 whose JSON is broken, ``cut`` closes after the share
+    ``cut_at`` of a body or of a stream's events, ``stall`` sends a stream's first events and is silent then,
+    ``stream_error`` sends ``cut_at`` of them and an error event (both are met by a reply that does not stream as
+    ``timeout`` and ``error_500``), ``filtered`` withholds the answer as ``filtered_as`` says, by a finish
+    reason or by an error (Gemini: a blockReason), ``schema_mismatch`` breaks the schema asked for, unless none was
+    or the user has spoken again after an assistant.
+
+    Without: ``error_500``, ``error_503``, ``overloaded`` (529 at Anthropic, else 503), ``drop`` closes the socket
+    with no reply, ``timeout`` never answers (until the client leaves, or ``Settings.timeout_cap_s``).
+
+    Refusals, which cost no quota: ``context`` (too long), ``auth`` (the key was revoked), ``not_found`` (the
+    model), ``bad_request``, ``refused_429`` (with a Retry-After of ``refused_after_s``), ``insufficient_quota``.
     """
 
     error_500: Rate = 0.0
@@ -66,20 +94,57 @@ class Faults(_Model):
     malformed: Rate = 0.0
     cut: Rate = 0.0
     timeout: Rate = 0.0
+    overloaded: Rate = 0.0
+    stall: Rate = 0.0
+    stream_error: Rate = 0.0
+    filtered: Rate = 0.0
+    schema_mismatch: Rate = 0.0
+    context: Rate = 0.0
+    auth: Rate = 0.0
+    not_found: Rate = 0.0
+    bad_request: Rate = 0.0
+    refused_429: Rate = 0.0
+    insufficient_quota: Rate = 0.0
+    cut_at: Rate = 0.5
+    filtered_as: Literal["finish", "error"] = "finish"
+    refused_after_s: PositiveFloat = 1.0
 
     @model_validator(mode="after")
     def _at_most_all(self) -> Self:
-        if sum(dict(self).values()) > 1.0 + 1e-9:
+        if sum(getattr(self, kind) for kind in get_args(FaultKind)) > 1.0 + 1e-9:
             raise ValueError("the fault rates add up to more than 1")
         return self
 
 
 class Outage(_Model):
-    """[start_s, end_s) seconds after the server's start: every request fails as ``kind`` says."""
+    """[start_s, end_s) seconds after the server's start: every request fails as ``kind`` says.
+
+    With ``every_s`` the window comes again each so many seconds: 0, 6 and 60 is down for a tenth of the time.
+    """
 
     start_s: NonNegativeFloat
     end_s: NonNegativeFloat
+    every_s: PositiveFloat | None = None
     kind: OutageKind = "error_503"
+
+    @model_validator(mode="after")
+    def _within_its_period(self) -> Self:
+        if self.every_s is not None and self.end_s > self.every_s:
+            raise ValueError("an outage that comes again ends within every_s")
+        return self
+
+
+class Cache(_Model):
+    """The prompt cache: ``prefix`` finds what an earlier prompt of the same key and model began with.
+
+    In whole blocks of ``block_tokens``, and only from ``min_tokens`` on. With a ``rate`` nothing is looked up:
+    that share of the prompts of at least ``min_tokens`` (by their hash) is half cached.
+    """
+
+    min_tokens: PositiveInt = 1024
+    prefix: bool = True
+    rate: Rate = 0.0
+    block_tokens: PositiveInt = 16
 
 
 class Answer(_Model):
@@ -88,11 +153,18 @@ class Answer(_Model):
     ``echo``: words that depend on a hash of the request alone, ``tokens`` long (a pair is a range, from which
     the hash picks). ``digest``: for each line ``=== path`` of the user's messages, a line ``## path`` and a
     sentence that names it; echo where there is none. ``fixed``: ``text``.
+
+    ``by`` says what an echo depends on: ``request`` the model and all messages, ``content`` the user's texts
+    alone, so that every model and dialect says the same. ``tools``: ``first`` calls the first tool unless the
+    last message is a tool's result; a tool that the request forces is called in any case. A request for JSON
+    is answered by the least that satisfies its schema, in every mode.
     """
 
     mode: Literal["echo", "digest", "fixed"] = "echo"
     tokens: PositiveInt | tuple[PositiveInt, PositiveInt] = 32
     text: str = ""
+    by: Literal["request", "content"] = "request"
+    tools: Literal["never", "first"] = "never"
 
     @property
     def token_range(self) -> tuple[int, int]:
@@ -108,10 +180,18 @@ class Answer(_Model):
 
 
 class ModelSettings(_Model):
-    """One model: dollars per million tokens, limits in tokens, and its own quota and latency, if any."""
+    """One model: dollars per million tokens, limits in tokens, and its own quota and latency, if any.
+
+    ``cached_price``: of prompt tokens read from the cache, ``written_price``: of those written to it (told and
+    billed by Anthropic's dialect alone); None is the input price. ``reasoning_tokens`` are added to each chat's
+    output, and billed as such.
+    """
 
     input_price: Price = Decimal("0.15")
     output_price: Price = Decimal("0.60")
+    cached_price: Price | None = None
+    written_price: Price | None = None
+    reasoning_tokens: NonNegativeInt = 0
     context_window: PositiveInt = 128_000
     max_output: PositiveInt = 16_384
     quota: Quota | None = None
@@ -127,8 +207,9 @@ class Settings(_Model):
     """All a simulated provider is told at its start.
 
     ``keys`` None accepts any key, also none. ``quota`` holds per key over all models; a model's own quota
-    holds beside it. ``bill`` says which requests cost money: ``answered`` those whose reply left in whole,
-    ``accepted`` every one that passed the quotas and was not answered by a 5xx.
+    holds beside it. ``bill`` says which requests cost money: ``answered`` those whose answer left in whole
+    (one that breaks its schema is whole), ``accepted`` every one that passed the quotas and was not answered by
+    an error; of a stream that ended early, the prompt and the tokens of the events that were sent.
     """
 
     seed: int = 0
@@ -141,6 +222,7 @@ class Settings(_Model):
     faults: Faults = Faults()
     outages: tuple[Outage, ...] = ()
     answer: Answer = Answer()
+    cache: Cache | None = None
     stream_chunk_tokens: PositiveInt = 8
     bill: Literal["answered", "accepted"] = "answered"
     timeout_cap_s: PositiveFloat = 600.0
@@ -156,18 +238,28 @@ class RefuseNext(_Model):
     form: RetryAfterForm = "seconds"
 
 
+class FailNext(_Model):
+    """The next ``count`` requests meet this fault instead of what the dice say, whether a quota refuses them or not."""
+
+    count: PositiveInt = 1
+    kind: FaultKind = "error_500"
+
+
 class Control(_Model):
     """The body of ``POST /control``: what changes now; a field left out changes nothing.
 
     ``outage``: a kind starts one, ``off`` ends it (windows of the settings go on by their own times).
+    ``answer`` and ``faults`` replace the settings' own.
     ``reset_ledger`` empties the ledger, numbers from 0 again and throws the seeded dice from their start; the
     quotas' windows remember what was accepted.
     """
 
     outage: OutageKind | Literal["off"] | None = None
     refuse_next: RefuseNext | None = None
+    fail_next: FailNext | None = None
     latency: Latency | None = None
     faults: Faults | None = None
+    answer: Answer | None = None
     reset_ledger: bool = False
 
 

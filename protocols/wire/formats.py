@@ -6,14 +6,18 @@ from typing import Final
 
 from ..accounts import Account
 from ..errors import ConfigError
-from . import openai
+from . import anthropic, azure, gemini, openai
 from .codec import Codec
 
-CODECS: Final[Mapping[str, Codec]] = MappingProxyType({"openai": openai.CODEC})
+CODECS: Final[Mapping[str, Codec]] = MappingProxyType(
+    {"openai": openai.CODEC, "azure": azure.CODEC, "anthropic": anthropic.CODEC, "gemini": gemini.CODEC}
+)
 
 
 def codec(account: Account) -> Codec:
     """The codec of an account that is reached over HTTP. Raises `ConfigError` for the embedded one."""
+    if account.kind == "azure":
+        return azure.Azure(account.api_version)
     try:
         return CODECS[account.kind]
     except KeyError:

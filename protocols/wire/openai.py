@@ -1,179 +1,153 @@
-"""The OpenAI chat-completions format as pure encode, decode and classify.
+"""The OpenAI chat-completions format.
 
-Source: OpenAI's API reference, *Chat Completions*; spoken by vLLM, Ollama, Azure, Groq and many others.
+Source: OpenAI's API reference, *Chat completions*, "Create chat completion"; spoken by vLLM, Ollama, Groq and many
+others. What they answer is in `openai_reply`, what single models want otherwise in `rules`.
 """
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Final
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
-import msgspec
 import orjson
 
-from ..chat import ChatReply, ChatRequest, Finish, Usage, render_message
-from ..errors import (
-    AuthRejected,
-    BadRequest,
-    CallError,
-    ContentFiltered,
-    ContextTooLong,
-    InvalidReply,
-    ModelNotFound,
-    RateLimited,
-    ServerFault,
-)
-from ..retry_after import retry_after
+from ..chat import ChatRequest, Image, Message, Part, Text, Tool, ToolCall, ToolResult, render
+from . import rules
 from .codec import Codec, LimitsTold, StreamDecoder
+from .limits import openai_limits
+from .openai_reply import OpenAIStream, classify, decode
+from .reading import MAX_REPLY, schema
+from .schemas import strict_for_openai
+
+__all__ = ["CODEC", "MAX_REPLY", "PATH", "OpenAI", "classify", "decode", "encode", "worked_s"]
 
 PATH: Final = "/chat/completions"
-MAX_REPLY: Final = 16 * 1024 * 1024
-"""A larger reply is refused: no chat answer comes near it."""
-
-_FINISH: Final[Mapping[str | None, Finish]] = {
-    "stop": "stop",
-    "length": "length",
-    "content_filter": "filtered",
-    "tool_calls": "tool_calls",
-    "function_call": "tool_calls",
-    None: "stop",
-}
+_SPECIAL: Final = frozenset((Image, ToolCall, ToolResult))
+_HINT: Final = "Answer with a JSON object."
 
 
-_Count = Annotated[int, msgspec.Meta(le=1 << 40)]  # what is larger is no count, and no message could carry it
-
-
-class _Details(msgspec.Struct):
-    cached_tokens: _Count | None = 0
-    reasoning_tokens: _Count | None = 0
-
-
-class _Usage(msgspec.Struct):
-    prompt_tokens: _Count | None = 0
-    completion_tokens: _Count | None = 0
-    prompt_tokens_details: _Details | None = None
-    completion_tokens_details: _Details | None = None
-
-
-class _Message(msgspec.Struct):
-    content: str | None = None
-    refusal: str | None = None
-
-
-class _Choice(msgspec.Struct):
-    message: _Message
-    finish_reason: str | None = None
-
-
-class _Completion(msgspec.Struct):
-    choices: list[_Choice]
-    id: str | None = ""
-    model: str | None = ""
-    usage: _Usage | None = None
-
-
-_DECODER: Final = msgspec.json.Decoder(_Completion)
-
-
-def encode(request: ChatRequest, model: str, *, stream: bool = False) -> bytes:  # noqa: ARG001 - under way
+def encode(request: ChatRequest, model: str, *, stream: bool = False) -> bytes:
     """The request's body for `model`, as the provider calls it."""
-    body: dict[str, Any] = {
-        "model": model,
-        "messages": [{"role": message.role, "content": render_message(message)} for message in request.messages],
-        "max_tokens": request.max_tokens,
-    }
-    if request.temperature is not None:
+    rule = rules.openai(model)
+    body: dict[str, Any] = {"model": model, "messages": _messages(request.messages), rule.limit: request.max_tokens}
+    if request.temperature is not None and rule.sampling:
         body["temperature"] = request.temperature
+    if request.top_p is not None and rule.sampling:
+        body["top_p"] = request.top_p
     if request.seed is not None:
         body["seed"] = request.seed
     if request.stop:
         body["stop"] = list(request.stop)
+    if request.tools:
+        _add_tools(body, request)
+    if request.response_format is not None:
+        _add_format(body, request)
+    if stream:
+        body["stream"] = True
+        body["stream_options"] = {"include_usage": True}
     return orjson.dumps(body)
 
 
-def decode(body: bytes) -> ChatReply:
-    """The reply in a 200's body.
-
-    Raises:
-        InvalidReply: the body is not a chat completion.
-        ContentFiltered: the provider's filter withheld the answer.
-    """
-    if len(body) > MAX_REPLY:
-        raise InvalidReply(f"the reply has {len(body)} bytes; more than {MAX_REPLY} are refused", status=200)
-    try:
-        completion = _DECODER.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidReply(f"the reply is not a chat completion: {error}", status=200) from None
-    if not completion.choices:
-        raise InvalidReply("the reply has no choices", status=200)
-    choice = completion.choices[0]
-    finish = _FINISH.get(choice.finish_reason, "stop")
-    text = choice.message.content or ""
-    if finish == "filtered" and not text:
-        raise ContentFiltered(choice.message.refusal or "the provider's content filter withheld the answer", status=200)
-    return ChatReply(
-        text=text or choice.message.refusal or "",
-        model=completion.model or "",
-        usage=_usage(completion.usage),
-        finish=finish,
-        id=completion.id or "",
-    )
+def _messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    spoken: list[dict[str, Any]] = []
+    for message in messages:
+        parts = message.parts
+        if len(parts) == 1 and type(parts[0]) is Text:
+            spoken.append({"role": message.role, "content": parts[0].text})
+            continue
+        for part in parts:  # not any(…): a generator costs 0.4 us a message
+            if type(part) in _SPECIAL:
+                spoken.extend(_special(message))
+                break
+        else:
+            spoken.append({"role": message.role, "content": "\n\n".join([render(part) for part in parts])})
+    return spoken
 
 
-def _usage(usage: _Usage | None) -> Usage:
-    if usage is None:
-        return Usage()
-    cached = usage.prompt_tokens_details.cached_tokens if usage.prompt_tokens_details else 0
-    reasoning = usage.completion_tokens_details.reasoning_tokens if usage.completion_tokens_details else 0
-    counts = (usage.prompt_tokens, usage.completion_tokens, cached, reasoning)
-    return Usage(*(max(count or 0, 0) for count in counts))
+def _special(message: Message) -> list[dict[str, Any]]:
+    """A message with pictures or tools: each tool's result is a message of its own, before what else is said."""
+    results = [part for part in message.parts if isinstance(part, ToolResult)]
+    calls = [part for part in message.parts if isinstance(part, ToolCall)]
+    rest = [part for part in message.parts if not isinstance(part, ToolCall | ToolResult)]
+    spoken: list[dict[str, Any]] = [
+        {"role": "tool", "tool_call_id": result.call, "content": result.text} for result in results
+    ]
+    if not rest and not calls:
+        return spoken
+    said: dict[str, Any] = {
+        "role": "user" if message.role == "tool" else message.role,
+        "content": _content(rest) if rest else None,
+    }
+    if calls:
+        said["tool_calls"] = [_call(call) for call in calls]
+    return [*spoken, said]
+
+
+def _call(call: ToolCall) -> dict[str, Any]:
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+
+
+def _content(parts: Sequence[Part]) -> str | list[dict[str, Any]]:
+    """Text alone as a string, since not every server knows parts; with pictures, the texts between them as parts."""
+    if not any(isinstance(part, Image) for part in parts):
+        return "\n\n".join(render(part) for part in parts)
+    content: list[dict[str, Any]] = []
+    for part in parts:
+        if isinstance(part, Image):
+            content.append({"type": "image_url", "image_url": {"url": part.url or data_url(part)}})
+        elif content and content[-1]["type"] == "text":
+            content[-1]["text"] += "\n\n" + render(part)
+        else:
+            content.append({"type": "text", "text": render(part)})
+    return content
+
+
+def data_url(image: Image) -> str:
+    """RFC 2397."""
+    return f"data:{image.media_type};base64,{base64.b64encode(image.data).decode()}"
+
+
+def _add_tools(body: dict[str, Any], request: ChatRequest) -> None:
+    body["tools"] = [_tool(tool) for tool in request.tools]
+    choice = request.tool_choice
+    if choice in ("none", "required"):
+        body["tool_choice"] = choice
+    elif choice != "auto":
+        body["tool_choice"] = {"type": "function", "function": {"name": choice}}
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    function: dict[str, Any] = {"name": tool.name, "parameters": schema(tool.schema, f"the tool {tool.name!r}")}
+    if tool.description:
+        function["description"] = tool.description
+    return {"type": "function", "function": function}
+
+
+def _add_format(body: dict[str, Any], request: ChatRequest) -> None:
+    wanted = request.response_format
+    assert wanted is not None
+    if wanted.schema:
+        described = schema(wanted.schema, f"the response format {wanted.name!r}")
+        strict = strict_for_openai(described)
+        named = {"name": wanted.name, "schema": described, "strict": strict}
+        body["response_format"] = {"type": "json_schema", "json_schema": named}
+        return
+    body["response_format"] = {"type": "json_object"}
+    if not any("json" in orjson.dumps(message["content"]).decode().lower() for message in body["messages"]):
+        _hint(body["messages"])
+
+
+def _hint(messages: list[dict[str, Any]]) -> None:
+    """OpenAI refuses `json_object` when no message speaks of JSON: the first system message does then."""
+    if messages and messages[0]["role"] == "system" and isinstance(messages[0]["content"], str):
+        messages[0]["content"] += "\n\n" + _HINT
+    else:
+        messages.insert(0, {"role": "system", "content": _HINT})
 
 
 def worked_s(headers: Mapping[str, str]) -> float:
     """How long the provider says it worked on the request (`openai-processing-ms`), 0 where it does not say."""
     told = headers.get("openai-processing-ms")
     return int(told) / 1000 if told is not None and told.isdecimal() and len(told) < 9 else 0.0
-
-
-_BY_STATUS: Final[Mapping[int, type[CallError]]] = {
-    401: AuthRejected,
-    403: AuthRejected,
-    404: ModelNotFound,
-    408: ServerFault,
-    409: ServerFault,
-    429: RateLimited,
-}
-_BY_CODE: Final[Mapping[str, type[CallError]]] = {
-    "context_length_exceeded": ContextTooLong,
-    "string_above_max_length": ContextTooLong,
-    "content_filter": ContentFiltered,
-    "content_policy_violation": ContentFiltered,
-    "invalid_api_key": AuthRejected,
-    "model_not_found": ModelNotFound,
-    # OpenAI answers 429 also when the account has no money left; waiting does not mend that.
-    "insufficient_quota": AuthRejected,
-}
-
-
-def classify(status: int, headers: Mapping[str, str], body: bytes, *, wall: float) -> CallError:
-    """The error that a reply other than 200 stands for. `wall` is seconds since the epoch, for Retry-After dates."""
-    message, code = _said(body)
-    wait = retry_after(headers, wall=wall)
-    kind = _BY_CODE.get(code) or _BY_STATUS.get(status) or (ServerFault if status >= 500 else BadRequest)
-    if kind is BadRequest and ("maximum context length" in message or "context window" in message):
-        kind = ContextTooLong
-    return kind(f"HTTP {status}: {message}", retry_after=wait, status=status)
-
-
-def _said(body: bytes) -> tuple[str, str]:
-    """The provider's own words, in one line of at most 300 characters, and its error code."""
-    try:
-        error = orjson.loads(body[:65_536]).get("error")
-        if isinstance(error, dict):
-            text, code = str(error.get("message") or ""), str(error.get("code") or error.get("type") or "")
-        else:
-            text, code = str(error or ""), ""
-    except (orjson.JSONDecodeError, AttributeError):
-        text, code = body[:300].decode("utf-8", "replace"), ""
-    return " ".join(text.split())[:300] or "no message", code
 
 
 class OpenAI:
@@ -193,12 +167,12 @@ class OpenAI:
     worked_s = staticmethod(worked_s)
 
     def stream(self) -> StreamDecoder:
-        """Under way."""
-        raise NotImplementedError
+        """See `openai_reply`."""
+        return OpenAIStream()
 
-    def limits(self, headers: Mapping[str, str], *, wall: float) -> LimitsTold | None:  # noqa: ARG002 - under way
-        """Under way."""
-        return None
+    def limits(self, headers: Mapping[str, str], *, wall: float) -> LimitsTold | None:  # noqa: ARG002 - the protocol's
+        """`x-ratelimit-*`."""
+        return openai_limits(headers)
 
 
 CODEC: Final[Codec] = OpenAI()

@@ -13,7 +13,7 @@ from ...actors.mailbox.ray_peer import in_ray_thread
 from ...actors.shell import ActorShell, log
 from ...protocols.config import Config
 from ...protocols.jobs import EnsureAsk, EnsureReply, JobStatus, Status
-from ...protocols.messages import Down, Hello, ProviderAsk, ProviderSnapshot
+from ...protocols.messages import Configure, Down, Hello, ProviderAsk, ProviderSnapshot
 from ..children import SUPERVISOR, ChildSpec, Spawner, check, core_children, provider_children
 from ..proof import differing
 from .core import Announce, Start, TreeOfActors
@@ -82,6 +82,8 @@ class Director(ActorShell):
         specs = [*core_children(max(ask.mappers, 1)), *providers.values()]
         check(specs)
         if not stale:
+            for effect in self._tree.reconfigure(specs):
+                self.post.tell(effect.name, Configure(effect.account))
             self._ensure(specs)
         reply = EnsureReply(
             supervisor=SUPERVISOR,

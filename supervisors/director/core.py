@@ -28,6 +28,14 @@ class Announce:
     restarting: bool
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reconfigure:
+    """Effect: tell the Provider of that name the newest configuration of its account, as JSON."""
+
+    name: str
+    account: bytes
+
+
 @dataclasses.dataclass(slots=True)
 class _Child:
     spec: ChildSpec
@@ -61,6 +69,20 @@ class TreeOfActors:
                 self._children[spec.name] = _Child(spec, RestartWindow(self._limit), since=now)
                 starts.append(Start(spec if child is None else self._successor(spec)))
         return starts
+
+    def reconfigure(self, specs: list[ChildSpec]) -> list[Reconfigure]:
+        """Providers that are there already are told the newest configuration, and so are their successors.
+
+        Also when it is the same: an account that was down for its key may have another one now.
+        """
+        effects = []
+        for spec in specs:
+            child = self._children.get(spec.name)
+            if child is not None and child.state != "given up" and "settings" in spec.settings:
+                settings = child.spec.settings | {"settings": spec.settings["settings"]}
+                child.spec = msgspec.structs.replace(child.spec, settings=settings)
+                effects.append(Reconfigure(spec.name, spec.settings["settings"]))
+        return effects
 
     def up(self, name: str, pid: int, *, now: float) -> int:
         """A child has answered; returns how often it was restarted."""

@@ -26,11 +26,14 @@ from ...protocols.messages import (
     ReduceOpen,
     Results,
 )
+from ..budgets import Spending
 from .core import JobCore, Send
 
 PAGE_ITEMS: Final = 2000
 PAGE_S: Final = 0.1
 """A reader is told what is new at most ten times a second."""
+DAY_S: Final = 86_400
+"""A budget's day begins at 00:00 UTC."""
 KEEP_S: Final = 600.0
 """A finished job is kept so long for a reader that comes back."""
 
@@ -62,6 +65,7 @@ class Supervisor(ActorShell):
         self._providers: set[str] = set()
         self._accounts: tuple[ProviderSnapshot, ...] = ()
         self._accounts_at = 0.0
+        self._spending = Spending()
         self.post.on(Results, self._results)
         self.post.on(NodesDone, self._nodes_done)
         self.post.on(JobBroken, self._broken)
@@ -84,7 +88,7 @@ class Supervisor(ActorShell):
 
         `first` is its first block (how many items, their bytes), so that work begins with this very call.
         """
-        core = JobCore(decode_spec(spec), nodes)
+        core = JobCore(decode_spec(spec), nodes, self._spending)
         if core.spec.id in self._jobs:
             raise ConfigError(f"there is a job {core.spec.id} already")
         self._sweep()
@@ -204,6 +208,9 @@ class Supervisor(ActorShell):
         if entry is not None and entry.ended is None:
             self._take(entry, entry.core.answered(envelope.sender, results.done))
             self._go_on(entry)
+        elif entry is not None:
+            entry.core.after(envelope.sender, results.done)
+        self._feed()
 
     def _take(self, entry: _Job, new: list[ItemDone]) -> None:
         entry.log.extend((False, done) for done in new)
@@ -222,6 +229,7 @@ class Supervisor(ActorShell):
                 entry.nodes.add(done.item)
                 entry.log.append((True, done))
         self._go_on(entry)
+        self._feed()
 
     def _broken(self, _: Envelope, message: JobBroken) -> None:
         entry = self._jobs.get(message.job)
@@ -230,7 +238,9 @@ class Supervisor(ActorShell):
             self._end(entry)
 
     def _go_on(self, entry: _Job) -> None:
-        self._hand(entry.core.hand_out())
+        if entry.ended is not None:
+            return
+        self._hand(entry.core.hand_out(day=int(time.time() // DAY_S)))
         if entry.core.refused:
             refused, entry.core.refused = entry.core.refused, []
             self._take(entry, entry.core.answered("", refused))
@@ -246,12 +256,21 @@ class Supervisor(ActorShell):
     def _end(self, entry: _Job) -> None:
         """The job is over: everybody forgets it, the answers stay for its reader."""
         entry.ended = time.monotonic()
+        entry.core.close()
         entry.blocks.clear()
         entry.news.set()
         job = entry.core.spec.id
         everybody = [*self._mappers, *([entry.reducer] if entry.core.spec.reduces else [])]
         for name in everybody:
             self.post.tell(name, CancelJob(job), job=job)
+
+        self._feed()
+
+    def _feed(self) -> None:
+        """Jobs that wait for money of a tenant's day go on when another job may have given some back."""
+        for entry in self._running():
+            if entry.core.starved:
+                asyncio.get_running_loop().call_soon(self._go_on, entry)
 
     def _sweep(self) -> None:
         now = time.monotonic()

@@ -8,6 +8,7 @@ from typing import Final
 
 from ...protocols.jobs import Bill, JobSpec, JobState
 from ...protocols.messages import ItemDone, Slice
+from ..budgets import Purse, Spending
 
 AHEAD: Final = 4
 """Widths of work a Mapper has in hand: with 2 it waited for slices at 3,000 calls a second."""
@@ -34,11 +35,25 @@ class JobCore:
     """One job's items: each is waiting, out with one Mapper, or done; a Mapper that dies gives its items back.
 
     A Mapper is given `AHEAD` times its width, so that it never waits for a message; more only when it has answered.
-    All answers are kept whatever becomes of the others (allSettled).
+    All answers are kept whatever becomes of the others (allSettled). A slice is handed out only when the highest price
+    of its items fits into what is left of the job's budget, the tenant's day and everybody's day.
+
+    Args:
+        spec: what to do.
+        nodes: how many nodes of the reduce tree are to be answered.
+        spending: what all jobs have spent; own by default.
     """
 
-    def __init__(self, spec: JobSpec, nodes: int = 0) -> None:
+    def __init__(self, spec: JobSpec, nodes: int = 0, spending: Spending | None = None) -> None:
         self.spec = spec
+        self._purse = Purse(spending or Spending(), spec.tenant, own=spec.tenant_day, everybody=spec.day)
+        #: The day it is, as it was last told.
+        self._day = 0
+        #: Counted in the purse for nodes that are to be merged, and on which day; None before it was asked for.
+        self._holding: int | None = None
+        self._holding_day = 0
+        #: True while nothing can be sent until another job gives money back.
+        self.starved = False
         #: Nodes of the reduce tree that are to be answered, and how many are.
         self.nodes_wanted = nodes
         self.nodes_done = 0
@@ -52,12 +67,13 @@ class JobCore:
         self._waiting: deque[_Run] = deque()
         self._done = bytearray()
         self.done = self.failed = 0
-        #: Items out with each Mapper.
-        self._out: dict[str, set[int]] = {}
+        #: Items out with each Mapper, and the day their money was reserved on.
+        self._out: dict[str, dict[int, int]] = {}
         #: Money that may be spent for nothing else: for items that are out, and for `_lost`.
         self._reserved = 0
-        #: (mapper, item) that were out when the Mapper died: those calls may have been paid, and may yet be answered.
-        self._lost: set[tuple[str, int]] = set()
+        #: (mapper, item) that were out when the Mapper died, with their day: those calls may have been paid, and may
+        #: yet be answered. In the purse they count as spent, so that no other job waits for them.
+        self._lost: dict[tuple[str, int], int] = {}
         #: Items that failed without being sent; the shell puts them through `answered`.
         self.refused: list[ItemDone] = []
 
@@ -81,12 +97,14 @@ class JobCore:
 
     def mapper_up(self, name: str) -> None:
         """A Mapper may be given work."""
-        self._out.setdefault(name, set())
+        self._out.setdefault(name, {})
 
     def mapper_down(self, name: str) -> None:
         """A Mapper died: what it had and has not answered waits again, before all else; its reservation stays."""
-        lost = self._out.pop(name, set())
-        self._lost.update((name, item) for item in lost)
+        lost = self._out.pop(name, {})
+        for item, day in lost.items():
+            self._lost[name, item] = day
+            self._purse.settle(self.spec.item_cost, self.spec.item_cost, day=day)
         if self.state not in ("open", "running"):
             return
         for item in sorted((one for one in lost if not self._done[one]), reverse=True):
@@ -100,8 +118,9 @@ class JobCore:
             low, high = (middle, high) if self._firsts[middle] <= item else (low, middle - 1)
         return low, item - self._firsts[low]
 
-    def hand_out(self) -> list[Send]:
-        """Slices for Mappers that have room, the emptiest first."""
+    def hand_out(self, *, day: int = 0) -> list[Send]:
+        """Slices for Mappers that have room, the emptiest first; `day` is the day in UTC, as a number that rises."""
+        self._day, self.starved = day, False
         if self.state not in ("open", "running"):
             return []
         sends: list[Send] = []
@@ -127,14 +146,30 @@ class JobCore:
         else:
             run.start = stop
         first = self._firsts[piece.block]
-        self._out[name].update(range(first + piece.start, first + piece.stop))
-        self._reserved += (piece.stop - piece.start) * self.spec.item_cost
+        self._out[name].update(dict.fromkeys(range(first + piece.start, first + piece.stop), self._day))
+        cost = (piece.stop - piece.start) * self.spec.item_cost
+        self._reserved += cost
+        taken = self._purse.reserve(cost, day=self._day)
+        assert taken, "a slice is dearer than what is left"
         return Send(name, piece)
 
     # Money ------------------------------------------------------------------------------------------------------------
 
     def _payable(self) -> int:
-        """How many more items the budget allows to be sent now."""
+        """How many more items the budgets allow to be sent now."""
+        most = self._payable_by_job()
+        if not most or not self._held():
+            return 0
+        return min(most, self._purse.left(day=self._day) // self.spec.item_cost) if self.spec.item_cost else most
+
+    def _held(self) -> bool:
+        """True when the day has room for merging, which is counted at once and corrected node by node."""
+        if self._holding is None and self._purse.reserve(self.spec.held_back, day=self._day):
+            self._holding, self._holding_day = self.spec.held_back, self._day
+            self._purse.settle(self._holding, self._holding, day=self._day)
+        return self._holding is not None
+
+    def _payable_by_job(self) -> int:
         if self.spec.max_cost < 0:
             return 1 << 30
         open_nodes = max(self.nodes_wanted - self.nodes_done, 0) / max(self.nodes_wanted, 1)
@@ -148,25 +183,34 @@ class JobCore:
         """Nothing is out and nothing more can be paid: what waits fails by name."""
         if any(self._out.values()):
             return
-        text = f"not sent: the job's budget of ${self.spec.max_cost / 1e12:.4f} is used up"
+        text = f"the job's budget of ${self.spec.max_cost / 1e12:.4f} is used up"
+        if self._payable_by_job():
+            wanted = self.spec.item_cost if self._holding is not None else self.spec.held_back
+            text = self._purse.lack(wanted, day=self._day)
+            self.starved = not text
+            if self.starved:
+                return
         while self._waiting:
             run = self._waiting.popleft()
             first = self._firsts[run.block]
-            self.refused += [ItemDone(first + place, error=text) for place in range(run.start, run.stop)]
+            self.refused += [ItemDone(first + place, error=f"not sent: {text}") for place in range(run.start, run.stop)]
 
     # Answers ----------------------------------------------------------------------------------------------------------
 
     def answered(self, mapper: str, done: Iterable[ItemDone]) -> list[ItemDone]:
         """Answers came from a Mapper; returns those that are new. An item answered twice counts once, but is billed."""
         new = []
-        out = self._out.get(mapper, set())
+        out = self._out.get(mapper, {})
         for one in done:
             self.bill = self.bill.add(one)
             if one.item in out:
-                out.discard(one.item)
                 self._reserved -= self.spec.item_cost
+                self._purse.settle(self.spec.item_cost, max(one.cost, 0), day=out.pop(one.item))
             elif (mapper, one.item) in self._lost:
-                self._late(mapper, one.item)
+                self._settle_late(mapper, one)
+                self._late(one.item)
+            elif one.cost > 0:
+                self._purse.settle(0, one.cost, day=self._day)
             if not self._done[one.item]:
                 self._done[one.item] = 1
                 self.done += 1
@@ -174,9 +218,11 @@ class JobCore:
                 new.append(one)
         return new
 
-    def _late(self, mapper: str, item: int) -> None:
+    def _settle_late(self, mapper: str, done: ItemDone) -> None:
+        self._purse.settle(0, max(done.cost, 0) - self.spec.item_cost, day=self._lost.pop((mapper, done.item)))
+
+    def _late(self, item: int) -> None:
         """A Mapper that was thought dead has answered: its cost is known, and nobody else need be given the item."""
-        self._lost.discard((mapper, item))
         self._reserved -= self.spec.item_cost
         block, place = self._place(item)
         with contextlib.suppress(ValueError):
@@ -186,6 +232,33 @@ class JobCore:
         """A node of the reduce tree was merged."""
         self.nodes_done += 1
         self.bill = self.bill.add(done)
+        last = self.nodes_done >= self.nodes_wanted
+        self._release((self._holding or 0) if last else self.spec.held_back // self.nodes_wanted, max(done.cost, 0))
+
+    def _release(self, most: int, spent: int) -> None:
+        """Up to `most` of what is held for merging turned out to cost `spent`."""
+        part = min(most, self._holding or 0)
+        day = self._day if self._holding is None else self._holding_day
+        if self._holding is not None:
+            self._holding -= part
+        self._purse.settle(0, spent - part, day=day)
+
+    def close(self) -> None:
+        """The job is over: what is out counts as spent, since it may have been, until it is answered after all."""
+        for mapper, items in self._out.items():
+            for item, day in items.items():
+                self._lost[mapper, item] = day
+                self._purse.settle(self.spec.item_cost, self.spec.item_cost, day=day)
+        self._out = {}
+        self._release(self._holding or 0, 0)
+
+    def after(self, mapper: str, done: Iterable[ItemDone]) -> None:
+        """Answers that come when the job is over: they are only counted against the day."""
+        for one in done:
+            if (mapper, one.item) in self._lost:
+                self._settle_late(mapper, one)
+            elif one.cost > 0:
+                self._purse.settle(0, one.cost, day=self._day)
 
     def cancel(self) -> None:
         """Somebody asked to stop."""

@@ -1,0 +1,1 @@
+"""`understudy drill`: what users would have seen while the providers of a configuration failed."""

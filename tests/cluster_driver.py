@@ -1,0 +1,139 @@
+"""A driver that tests command: it attaches to their cluster, sends jobs of calls, cancels them and tells what came.
+
+Run as `python cluster_driver.py` with the cluster's environment: a JSON object a line comes in, one goes out. In a
+process of its own, because a process that has imported Ray can't run unit tests that forbid it.
+"""
+
+import json
+import os
+import sys
+import time
+from typing import Any
+
+import msgspec
+
+from understudy.actors.mapper.blocks import pack_block
+from understudy.actors.requests import read, request_item
+from understudy.cluster.local import Settings
+from understudy.cluster.session import Session
+from understudy.protocols.call import CallOptions
+from understudy.protocols.chat import ChatRequest, Message, Text
+from understudy.protocols.config import Config, encode
+from understudy.protocols.jobs import EnsureReply, JobSpec, Page
+
+INTERPRETER = "understudy.actors.requests:Requests"
+
+
+class Call(msgspec.Struct, frozen=True):
+    """One call of a job."""
+
+    model: str
+    text: str
+    max_tokens: int = 64
+    stream: bool = False
+    options: CallOptions = CallOptions()
+
+    def item(self) -> bytes:
+        """As an item."""
+        request = ChatRequest(self.model, (Message("user", (Text(self.text),)),), max_tokens=self.max_tokens)
+        return request_item(request, len(self.text) // 4 + 4, self.options, stream=self.stream)
+
+
+class Driver:
+    """An attached driver; each public method is a command, its arguments and its answer are JSON."""
+
+    def __init__(self, session: Session, mappers: int) -> None:
+        self._session = session
+        self._mappers = mappers
+        self._actors: EnsureReply | None = None
+        self._jobs: dict[str, dict[str, Any]] = {}
+
+    def send(
+        self,
+        *,
+        config: dict[str, Any],
+        calls: list[dict[str, Any]],
+        width: int,
+        weight: float = 1.0,
+        tenant: str = "",
+        interactive: bool = False,
+    ) -> dict[str, Any]:
+        """Hands a job in, whole; answers with its name and the moment (monotonic) just before."""
+        parsed = Config.model_validate_json(json.dumps(config))
+        actors = self._session.ensure(parsed, encode(parsed))
+        spec = JobSpec(
+            id=f"test-{os.urandom(4).hex()}",
+            title="test",
+            interpreter=INTERPRETER,
+            spec=b"",
+            config=encode(parsed),
+            width=width,
+            weight=weight,
+            tenant=tenant,
+            interactive=interactive,
+        )
+        items = [call.item() for call in msgspec.convert(calls, list[Call])]
+        supervisor = self._session.actor(actors.supervisor)
+        self._jobs[spec.id] = {"supervisor": supervisor, "cursor": 0, "done": {}}
+        moment = time.monotonic()
+        encoded, providers = msgspec.msgpack.encode(spec), list(actors.providers.values())
+        opened = supervisor.open.remote(encoded, actors.reducers[0], list(actors.mappers), providers, 0)
+        self._session.get(opened)
+        self._session.get(supervisor.add_block.remote(spec.id, len(items), pack_block(0, items)))
+        self._session.get(supervisor.seal.remote(spec.id))
+        return {"job": spec.id, "moment": moment}
+
+    def cancel(self, *, job: str) -> dict[str, Any]:
+        """Cancels a job; answers with the moment just before."""
+        moment = time.monotonic()
+        self._session.get(self._jobs[job]["supervisor"].cancel.remote(job))
+        return {"moment": moment}
+
+    def wait(self, *, job: str, seconds: float = 60.0) -> dict[str, Any]:
+        """What came of a job's calls, by item, when it is over or the time is."""
+        state, deadline, known = "running", time.monotonic() + seconds, self._jobs[job]
+        while state in ("open", "running") and time.monotonic() < deadline:
+            told = self._session.get(known["supervisor"].follow.remote(job, known["cursor"]))
+            page = msgspec.msgpack.decode(told, type=Page)
+            state, known["cursor"] = page.state, page.cursor
+            known["done"] |= {done.item: done for done in page.items}
+        done = known["done"].values()
+        return {
+            "state": state,
+            "moment": time.monotonic(),
+            "results": {str(one.item): msgspec.to_builtins(read(one)) for one in done},
+            "repr": repr(list(done)),
+        }
+
+    def status(self) -> dict[str, Any]:
+        """What the Director knows."""
+        return msgspec.to_builtins(self._session.status())  # type: ignore[no-any-return]
+
+    def ready(self) -> dict[str, Any]:
+        """Answers when all the cluster's mappers are up; where Ray keeps the session's files."""
+        config = Config()
+        self._session.ensure(config, encode(config))
+        while True:
+            children = self._session.status().children
+            if sum(one.role == "mapper" and one.state == "up" for one in children) >= self._mappers:
+                break
+            time.sleep(0.05)
+        from ray._private import worker  # noqa: PLC0415
+
+        return {"session_dir": worker._global_node.get_session_dir_path(), "pid": os.getpid()}
+
+
+def main() -> None:
+    """Serves until standard input ends."""
+    mappers = int(sys.argv[1])
+    with Session(Settings(mappers=mappers)) as session:
+        driver = Driver(session, mappers)
+        for line in sys.stdin:
+            asked = json.loads(line)
+            answer = getattr(driver, asked.pop("command"))(**asked)
+            sys.stdout.write(json.dumps(answer) + "\n")
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
