@@ -50,6 +50,10 @@ bench: install
 	$(BIN)/python -m benchmarks.overhead
 	$(BIN)/python -m benchmarks.quota
 	$(BIN)/python -m benchmarks.coldstart
+	$(BIN)/python -m benchmarks.routing
+	$(BIN)/python -m benchmarks.availability
+	$(BIN)/python -m benchmarks.hedging
+	$(BIN)/python -m benchmarks.billing
 
 clean:
 	rm -rf $(VENV) .venv-bench .typecheck .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

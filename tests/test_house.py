@@ -31,6 +31,24 @@ CORES = {
     "stitching.py",
     "shaping.py",
     "restart.py",
+    "learning.py",
+    "holders.py",
+    "news.py",
+    "calibration.py",
+    "budgets.py",
+    "asking.py",
+    "balance.py",
+    "chooser.py",
+    "classify.py",
+    "explain.py",
+    "lexicon.py",
+    "literal.py",
+    "pii.py",
+    "reading.py",
+    "rules.py",
+    "selection.py",
+    "semantic.py",
+    "view.py",
 }
 RUNTIME = {"ray", "asyncio", "time", "threading", "socket", "aiohttp", "httpx", "structlog", "secrets"}
 
@@ -38,7 +56,7 @@ RUNTIME = {"ray", "asyncio", "time", "threading", "socket", "aiohttp", "httpx", 
 def cores() -> list[Path]:
     folders = [ROOT / name for name in PACKAGES]
     files = [path for folder in folders for path in folder.rglob("*.py") if path.name in CORES]
-    return sorted({*files, *(ROOT / "protocols").glob("*.py")})
+    return sorted({*files, *(ROOT / "protocols").rglob("*.py")})
 
 
 def imported(tree: ast.AST) -> Iterator[tuple[str, str]]:

@@ -162,6 +162,7 @@ class HttpChannel:
             used, outcome, picos, output = usage.total or size, "ok", cost(usage), usage.output_tokens
             self._calibration.learn(tokens, usage.input_tokens)
         except CallError as error:
+            error.args = (self._transport.redact(str(error)),)  # also a 200's body may say what we sent
             outcome = error.kind
             used = 0 if error.kind == "rate_limited" or not error.sent else size
             if error.kind == "rate_limited" and error.retry_after is not None:
@@ -196,9 +197,6 @@ class HttpChannel:
                         trace.first_at = trace.first_at or time.monotonic()
                         await on_text(text)
                 return decoder.finish()
-            except CallError as error:
-                error.args = (self._transport.redact(str(error)),)
-                raise
             finally:
                 trace.usage, trace.text = decoder.usage, decoder.text
 

@@ -19,6 +19,8 @@ from ...protocols.errors import CallTimeout, ConnectionFault, InvalidReply
 MAX_REPLY = 16 * 1024 * 1024
 """A larger reply is refused while it is read, so that no provider fills our memory."""
 _PIECE = 64 * 1024
+_CAUSE = 300
+"""Characters of what an error of the connection says."""
 
 
 class Reply(Protocol):
@@ -158,6 +160,9 @@ class AiohttpTransport:
         """See `Transport.redact`."""
         for secret in self._secrets:
             text = text.replace(secret, "[secret]")
+            # An error repeats so many characters of a provider's words and no more: they may end within a secret.
+            cut = next((size for size in range(len(secret) - 1, 5, -1) if text.endswith(secret[:size])), 0)
+            text = f"{text[:-cut]}[secret]" if cut else text
         return text
 
     def cleaned(self, body: bytes) -> bytes:
@@ -176,7 +181,7 @@ class AiohttpTransport:
         """What an error of the connection is to a caller."""
         if isinstance(error, aiohttp.ClientConnectorError):
             return ConnectionFault(f"no connection to {self.where()}: {error.strerror or error}", sent=False)
-        cause = self.redact(str(error)) or type(error).__name__
+        cause = " ".join(self.redact(str(error)).split())[:_CAUSE] or type(error).__name__
         return ConnectionFault(f"the connection to {self.where()} broke: {cause}")
 
     def where(self) -> str:

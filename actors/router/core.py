@@ -1,6 +1,5 @@
 """The router: who answers a request for a route, best first."""
 
-import dataclasses
 import random
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -15,14 +14,6 @@ PATIENCE_S: Final = 1.0
 """A candidate that is blocked for less than this keeps its place: a second is shorter than most answers take."""
 
 Seen = tuple[Candidate, View]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Health:
-    """What is known of an account: until when nobody may call it, and whether it is down."""
-
-    blocked_until: float = 0.0
-    down: bool = False
 
 
 class Router:
