@@ -12,6 +12,7 @@ from ..protocols.jobs import JobSpec
 from ..protocols.messages import ItemDone
 from .call.caller import Caller
 from .call.outcome import CallOutcome
+from .used import by_candidate
 
 
 class Ask(msgspec.Struct, frozen=True, array_like=True):
@@ -130,4 +131,6 @@ def _done(number: int, outcomes: Sequence[CallOutcome], took_s: float) -> ItemDo
         cost=-1 if any(one.cost < 0 for one in outcomes) else sum(one.cost for one in outcomes),
         degraded=any(one.rung in ("stale", "degraded") for one in outcomes),
         hedges=sum(one.hedges for one in outcomes),
+        open_cost=sum(one.open_cost for one in outcomes),
+        used=by_candidate([attempt for one in outcomes for attempt in one.log], last.model),
     )

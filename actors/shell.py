@@ -1,6 +1,7 @@
 """What every actor's shell has: a post office, a method that takes batches, and one that ends with the process."""
 
 import asyncio
+import gc
 import os
 from typing import Any
 
@@ -12,6 +13,16 @@ from .mailbox.ray_peer import ray_resolver
 log = structlog.get_logger(__name__)
 
 
+def calm_collector() -> None:
+    """Has the cyclic collector pass over what imports made, and look less often.
+
+    What a call leaves behind is freed by its references; searching it for cycles as often as Python does by default
+    took a fifth of a mapper's time: 275 µs a call with the defaults, 212 µs so.
+    """
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
 class ActorShell:
     """Base of the classes that are handed to Ray. Subclasses register handlers on `self.post` and hold no decisions.
 
@@ -21,6 +32,7 @@ class ActorShell:
     """
 
     def __init__(self, name: str, namespace: str, **_: Any) -> None:
+        calm_collector()
         self.name = name
         self.namespace = namespace
         self.post = Post(name, ray_resolver(namespace), on_down=self.on_peer_down)

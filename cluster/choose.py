@@ -4,7 +4,7 @@ import dataclasses
 import os
 import sys
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -21,10 +21,11 @@ from ..actors.router.explain import Explanation, explain
 from ..actors.router.selection import Row
 from ..protocols.call import CallOptions
 from ..protocols.chat import ChatRequest, Message, Text
-from ..protocols.config import AUTO, Config
+from ..protocols.config import AUTO, Config, Route
 from ..protocols.errors import UsageError
 from ..protocols.routing import Urgency
 from . import config_file
+from .digest.models import known_tenant
 from .digest.show import duration, money
 
 MAX_BYTES: Final = 8_000_000
@@ -60,22 +61,24 @@ def run(options: Options, console: Console | None = None) -> int:
     """Prints which route the request takes and why; returns the exit code.
 
     Raises:
-        UsageError: there is no text, or too much of it.
+        UsageError: there is no text, or too much of it, or no such tenant.
         ConfigError: the configuration is wrong.
     """
     text = _text(options.text)
     config = config_file.load(options.config)
+    known_tenant(config, options.tenant)
     tokens = count(text)
-    found = _explanation(config, options, text, tokens)
+    prices = PriceBook(config, at=datetime.now(UTC), environ=os.environ)
+    found = _explanation(config, prices, options, text, tokens)
     if options.json:
-        sys.stdout.write(msgspec.json.encode(_plain(found)).decode() + "\n")
+        plain = {**_plain(found), "unpriced": prices.unpriced}
+        sys.stdout.write(msgspec.json.encode(plain).decode() + "\n")
     else:
-        show(found, config, console or Console())
+        show(found, config, console or Console(), unpriced=prices.unpriced)
     return 0
 
 
-def _explanation(config: Config, options: Options, text: str, tokens: int) -> Explanation:
-    prices = PriceBook(config, at=datetime.now(UTC), environ=os.environ)
+def _explanation(config: Config, prices: PriceBook, options: Options, text: str, tokens: int) -> Explanation:
     cost = -1 if options.max_cost is None else round(options.max_cost * PICO)
     return explain(
         Chooser(config, prices),
@@ -111,7 +114,7 @@ def _plain(found: Explanation) -> dict[str, object]:
 # Tables ---------------------------------------------------------------------------------------------------------------
 
 
-def show(found: Explanation, config: Config, console: Console) -> None:
+def show(found: Explanation, config: Config, console: Console, *, unpriced: Sequence[str] = ()) -> None:
     """Prints the tables, and the winner last; fits 80 columns."""
     console.print(_classification(found.classification), "")
     if found.rules:
@@ -119,6 +122,11 @@ def show(found: Explanation, config: Config, console: Console) -> None:
     if config.routing.examples:
         console.print(_matches(found, config.routing.similarity), "")
     console.print(_rows(found.rows), "")
+    if unpriced:
+        names = ", ".join(unpriced)
+        told = f"no price is known for {names}: shown as ?, worth nothing in the score; give it a price in models"
+        console.print(textwrap.fill(told, 78), style="yellow", highlight=False, markup=False)
+        console.print()
     _verdict(found, config, console)
 
 
@@ -130,7 +138,7 @@ def _verdict(found: Explanation, config: Config, console: Console) -> None:
     if decision.question is not None:
         _asked(decision, decision.question, console)
     route = config.models[decision.route]
-    names = ", ".join(f"{it.account}/{it.model}" for it in route.candidates)
+    names = ", ".join(_by_rank(route, decision.excluded))
     private = " (private candidates only)" if decision.private else ""
     otherwise = " without an answer" if decision.question is not None else ""
     head = f"→ {decision.route}{otherwise}{private}: {names}"
@@ -140,6 +148,14 @@ def _verdict(found: Explanation, config: Config, console: Console) -> None:
         highlight=False,
         markup=False,
     )
+
+
+def _by_rank(route: Route, excluded: Iterable[str]) -> list[str]:
+    """The candidates as they are tried; who breaks a bound is left out."""
+    ranks = [place if it.rank is None else it.rank for place, it in enumerate(route.candidates)]
+    order = sorted(range(len(ranks)), key=ranks.__getitem__)
+    names = [f"{route.candidates[place].account}/{route.candidates[place].model}" for place in order]
+    return [name for name in names if name not in excluded]
 
 
 def _asked(decision: Decision, question: ChatRequest, console: Console) -> None:

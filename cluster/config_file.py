@@ -72,9 +72,24 @@ def parse(text: str, name: str = FILE_NAME) -> Config:
             f"{name}: is a LiteLLM configuration; convert it with  understudy import-litellm {name} --out {FILE_NAME}"
         )
     try:
-        return Config.model_validate_json(json.dumps(document.plain), strict=True)
+        config = Config.model_validate_json(json.dumps(document.plain), strict=True)
     except ValidationError as error:
         raise document.explain(error) from None
+    _import_policies(config, document)
+    return config
+
+
+def _import_policies(config: Config, document: "Document") -> None:
+    """Policies of one's own are made once, so that what is wrong with one is told before anything is sent."""
+    for name, route in config.models.items():
+        if ":" in route.balance:
+            from ..actors.router.balance import balancer  # noqa: PLC0415 - only for those who bring their own
+
+            try:
+                balancer(route.balance)
+            except ConfigError as error:
+                line, column = document.place(("models", name, "balance"))
+                raise ConfigError(f"{document.name}:{line}:{column}: models.{name}.balance: {error}") from None
 
 
 def schema() -> dict[str, Any]:

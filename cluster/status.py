@@ -1,21 +1,29 @@
 """What `understudy status` shows: accounts, jobs and actors of the cluster."""
 
+from collections.abc import Iterable
+
 from rich.console import Console
 from rich.table import Table
 
-from ..protocols.jobs import Status
+from ..protocols.jobs import Status, TenantStatus
+from ..protocols.messages import ProviderSnapshot
 from .digest.show import duration, money
 
 
 def show(status: Status, address: str, console: Console) -> None:
-    """Prints three tables that fit 80 columns."""
+    """Prints tables that fit 80 columns: accounts, what is known of their quotas, jobs, tenants, actors."""
     stops = f", stops itself after {duration(status.stops_after_s)} without work" if status.stops_after_s else ""
     idle = f"idle for {duration(status.idle_s)}" if status.idle_s else "busy"
     console.print(f"Ray at {address}, {idle}{stops}", highlight=False)
     if status.accounts:
         console.print(_accounts(status))
+    quotas = [one for one in status.accounts if _says_more(one)]
+    if quotas:
+        console.print(_quotas(quotas))
     if status.jobs:
         console.print(_jobs(status))
+    if any(one.name for one in status.tenants):
+        console.print(_tenants(status.tenants))
     console.print(_actors(status))
 
 
@@ -34,6 +42,39 @@ def _accounts(status: Status) -> Table:
             f"{one.failures + one.refused:,}",
             money(one.cost),
         )
+    return table
+
+
+def _says_more(one: ProviderSnapshot) -> bool:
+    """True where there is more to a quota than what was configured and is used."""
+    known = (one.told_requests, one.told_tokens, one.learned_requests)
+    return any(limit >= 0 for limit in known) or bool(one.others_requests or one.others_tokens or one.waiting)
+
+
+def _quotas(accounts: Iterable[ProviderSnapshot]) -> Table:
+    """Requests and tokens; `-` where nothing is known."""
+    table = _table("quota of", "told", "learned", "used by others", "shares", "waiting")
+    for one in accounts:
+        table.add_row(
+            one.account,
+            _pair(one.told_requests, one.told_tokens),
+            "-" if one.learned_requests < 0 else _short(one.learned_requests),
+            _pair(one.others_requests, one.others_tokens),
+            f"{one.shares:,}",
+            f"{one.waiting:,}",
+        )
+    return table
+
+
+def _pair(requests: int, tokens: int) -> str:
+    parts = [f"{_short(number)} {unit}" for number, unit in ((requests, "req"), (tokens, "tok")) if number > 0]
+    return ", ".join(parts) or "-"
+
+
+def _tenants(tenants: Iterable[TenantStatus]) -> Table:
+    table = _table("tenant", "spent today (UTC)")
+    for one in tenants:
+        table.add_row(one.name or "(none)", money(one.spent))
     return table
 
 

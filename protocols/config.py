@@ -13,7 +13,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from .accounts import Account, BreakerSettings, Kind, Limits, Timeouts
 from .routes import Balance, Caching, Candidate, Hedging, OnCut, OnFilter, Overflow, Price, Route
 from .routing import Budgets, Routing, Rule, Tenant, Weights
-from .strict import Name, Strict, hint, mistake
+from .strict import Name, Strict, mistake, unknown
 
 __all__ = [
     "AUTO",
@@ -71,6 +71,9 @@ class DigestSettings(Strict):
         default=600, ge=32, description="most tokens of a map answer, or 100 a file if that is more"
     )
     reduce_answer: int = Field(default=900, ge=32, description="most tokens of a reduce answer")
+    cache: bool = Field(
+        default=False, description="earlier answers to the same request will do, where the route has a `cache`"
+    )
 
 
 class Config(Strict):
@@ -114,7 +117,7 @@ class Config(Strict):
             for place, candidate in enumerate(route.candidates):
                 if accounts is not None and candidate.account not in accounts:
                     raise mistake(
-                        f"no account is called {candidate.account!r}{hint(candidate.account, accounts)}",
+                        unknown("account", candidate.account, accounts),
                         *(name, "candidates", place, "account"),
                     )
         return value
@@ -126,14 +129,16 @@ class Config(Strict):
         for key in ("map_model", "reduce_model"):
             route = getattr(self.digest, key)
             if route is not None and route not in self.models:
-                raise mistake(f"no route is called {route!r}{hint(route, self.models)}", "digest", key)
+                raise mistake(unknown("route", route, self.models), "digest", key)
+        if self.digest.cache and not any(self.models[it].cache for it in (self.map_route, self.reduce_route)):
+            raise mistake(f"nothing is kept: give models.{self.map_route} a `cache`", "digest", "cache")
         for path, route in self._routed():
             if route not in self.models:
-                raise mistake(f"no route is called {route!r}{hint(route, self.models)}", "routing", *path)
+                raise mistake(unknown("route", route, self.models), "routing", *path)
         for place, rule in enumerate(self.routing.rules):
             for number, tenant in enumerate(rule.tenant):
                 if self.tenants and tenant not in self.tenants:
-                    wrong = f"no tenant is called {tenant!r}{hint(tenant, self.tenants)}"
+                    wrong = unknown("tenant", tenant, self.tenants)
                     raise mistake(wrong, "routing", "rules", place, "tenant", number)
         return self
 

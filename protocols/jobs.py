@@ -48,7 +48,11 @@ class JobSpec(msgspec.Struct, frozen=True):
 
 
 class Bill(msgspec.Struct, frozen=True):
-    """What a job used, summed over all attempts. `unpriced` counts calls whose price is not known."""
+    """What a job used, summed over all attempts. `unpriced` counts calls whose price is not known in full.
+
+    `cost` is picodollars over all known prices; `open_cost` is what may have been charged besides, for attempts whose
+    reply was never seen to its end.
+    """
 
     calls: int = 0
     attempts: int = 0
@@ -56,6 +60,7 @@ class Bill(msgspec.Struct, frozen=True):
     output_tokens: int = 0
     cost: int = 0
     unpriced: int = 0
+    open_cost: int = 0
 
     def add(self, done: ItemDone) -> "Bill":
         """This bill with one more answer on it."""
@@ -64,8 +69,9 @@ class Bill(msgspec.Struct, frozen=True):
             self.attempts + done.attempts,
             self.input_tokens + done.input_tokens,
             self.output_tokens + done.output_tokens,
-            self.cost + max(done.cost, 0),
+            self.cost + done.known_cost,
             self.unpriced + (done.cost < 0),
+            self.open_cost + done.open_cost,
         )
 
 
@@ -145,6 +151,14 @@ class JobStatus(msgspec.Struct, frozen=True):
     failed: int
     cost: int
     age_s: float
+    tenant: str = ""
+
+
+class TenantStatus(msgspec.Struct, frozen=True):
+    """What a tenant has spent since 00:00 UTC, picodollars; an empty name stands for jobs without a tenant."""
+
+    name: str
+    spent: int
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -153,5 +167,6 @@ class Status(msgspec.Struct, frozen=True):
     children: tuple[ChildStatus, ...]
     accounts: tuple[ProviderSnapshot, ...] = ()
     jobs: tuple[JobStatus, ...] = ()
+    tenants: tuple[TenantStatus, ...] = ()
     idle_s: float = 0.0
     stops_after_s: float = 0.0

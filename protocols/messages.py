@@ -199,6 +199,17 @@ class Slice(Message, frozen=True, tag=True, omit_defaults=True):
     stop: int
 
 
+class Used(msgspec.Struct, frozen=True, array_like=True):
+    """What one candidate (`account/model`) was used for in an item; fields as in `ItemDone`."""
+
+    model: str
+    attempts: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: int = 0
+    open_cost: int = 0
+
+
 class ItemDone(msgspec.Struct, frozen=True, array_like=True):
     """What became of one item.
 
@@ -213,6 +224,9 @@ class ItemDone(msgspec.Struct, frozen=True, array_like=True):
         cost: picodollars over all attempts; -1 where no price is known.
         degraded: True where no model answered and a cached or declared answer stands in.
         hedges: how many of the attempts were hedges.
+        open_cost: picodollars that may have been charged besides `cost`, for attempts whose reply was never seen to its
+            end.
+        used: the same by candidate, where others than `model` were asked; empty where `model` alone was.
     """
 
     item: int
@@ -225,6 +239,18 @@ class ItemDone(msgspec.Struct, frozen=True, array_like=True):
     cost: int = 0
     degraded: bool = False
     hedges: int = 0
+    open_cost: int = 0
+    used: tuple[Used, ...] = ()
+
+    @property
+    def known_cost(self) -> int:
+        """Picodollars of those attempts whose price is known."""
+        return sum(max(one.cost, 0) for one in self.used) if self.used else max(self.cost, 0)
+
+    @property
+    def spent(self) -> int:
+        """Picodollars that count against budgets: what is known to be charged, and what may have been."""
+        return self.known_cost + self.open_cost
 
 
 class Results(Message, frozen=True, tag=True, omit_defaults=True):

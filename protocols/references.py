@@ -20,17 +20,11 @@ if TYPE_CHECKING:
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _WHOLE = re.compile(rf"(?:\$\{{({_NAME})\}}|env\.({_NAME})|os\.environ/({_NAME}))")
 _INSIDE = re.compile(rf"\$\{{({_NAME})\}}")
-_SECRET_HEADERS = frozenset(
-    {
-        "authorization",
-        "proxy-authorization",
-        "cookie",
-        "x-api-key",
-        "api-key",
-        "x-goog-api-key",
-        "x-auth-token",
-    }
+_SECRET_HEADER = re.compile(
+    r"(?:^|[-_])(?:\w*auth|authorization|\w*key|token|secret|cookie|password|credentials?)(?:$|[-_])", re.IGNORECASE
 )
+"""Names of headers that carry secrets: Authorization, x-api-key, cf-aig-authorization, X-Auth-Token, …"""
+_SECRET_VALUE = re.compile(r"\s*(?:bearer|basic)\s+\S|\s*sk-\w", re.IGNORECASE)
 
 
 class Reference(msgspec.Struct, frozen=True):
@@ -41,13 +35,14 @@ class Reference(msgspec.Struct, frozen=True):
 
 
 class Missing(msgspec.Struct, frozen=True):
-    """A reference whose variable is not set: where it stands (`accounts.openai.api_key`), and its name."""
+    """A reference whose variable can't be used: where it stands (`accounts.openai.api_key`), its name, and why not."""
 
     where: str
     name: str
+    flaw: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {_unset(self.name)}"
+        return f"{self.where}: {self.flaw}"
 
 
 def parse(text: str) -> Reference | None:
@@ -68,7 +63,8 @@ def resolve(text: str, environ: Mapping[str, str]) -> str:
     """`text` with each reference replaced by its variable; text without references comes back unchanged.
 
     Raises:
-        ConfigError: a variable is not set, or empty. The message names the variable, never a value.
+        ConfigError: a variable is not set, is empty, or holds what neither a header nor an address may. The message
+            names the variable, never a value.
     """
     whole = parse(text)
     if whole is not None:
@@ -77,7 +73,7 @@ def resolve(text: str, environ: Mapping[str, str]) -> str:
 
 
 def missing(config: "Config", environ: Mapping[str, str], routes: Iterable[str] | None = None) -> list[Missing]:
-    """The references in `config` whose variable is not set (or empty), in the order of the file.
+    """The references in `config` whose variable `resolve` would refuse, in the order of the file.
 
     Args:
         config: the configuration, with its references unresolved.
@@ -86,12 +82,12 @@ def missing(config: "Config", environ: Mapping[str, str], routes: Iterable[str] 
     """
     wanted = set(config.accounts) if routes is None else set(config.accounts_of(routes))
     return [
-        Missing(where=f"accounts.{account}.{key}", name=name)
+        Missing(where=f"accounts.{account}.{key}", name=name, flaw=flaw)
         for account, settings in config.accounts.items()
         if account in wanted
         for key, text in settings.texts()
         for name in names(text)
-        if not environ.get(name)
+        if (flaw := _flaw(name, environ.get(name)))
     ]
 
 
@@ -108,8 +104,8 @@ def flaw_of_key(text: str) -> str:
 
 
 def flaw_of_header(name: str, text: str) -> str:
-    """What is wrong with a header's value, without repeating it; only secret headers need a reference."""
-    if name.lower() in _SECRET_HEADERS and not names(text):
+    """What is wrong with a header's value, without repeating it; only secrets need a reference."""
+    if (_SECRET_HEADER.search(name) or _SECRET_VALUE.match(text)) and not names(text):
         return "holds a literal; secrets don't belong in a file: write ${NAME} and set that environment variable"
     return "must be one line" if "\n" in text or "\r" in text else ""
 
@@ -127,15 +123,27 @@ def flaw_of_url(text: str) -> str:
         return "is not an http(s) URL: write for example https://api.openai.com/v1 or http://127.0.0.1:8000/v1"
     if parts.username is not None or parts.password is not None:
         return "holds credentials; write them as a reference in api_key or headers"
+    if parts.query or parts.fragment or text.endswith(("?", "#")):
+        return "holds more than an address: leave out what begins with ? or #; a key belongs into api_key or headers"
     return ""
 
 
 def _look_up(name: str, environ: Mapping[str, str]) -> str:
     value = environ.get(name)
-    if not value:
-        raise ConfigError(_unset(name))
+    flaw = _flaw(name, value)
+    if flaw:
+        raise ConfigError(flaw)
+    assert value is not None
     return value
 
 
-def _unset(name: str) -> str:
-    return f"environment variable {name} is not set: set it first, for example with  export {name}=…"
+def _flaw(name: str, value: str | None) -> str:
+    """HTTP libraries repeat a header that they can't send in their errors: it is refused here, by its name."""
+    if not value:
+        return f"environment variable {name} is not set: set it first, for example with  export {name}=…"
+    if not value.isascii() or not value.isprintable() or value != value.strip():
+        return (
+            f"environment variable {name} holds a line break, a blank at an end, or a character that is not ASCII: "
+            "neither a header nor an address may; set it again"
+        )
+    return ""

@@ -13,7 +13,11 @@ State = Literal["summarised", "packed", "passed", "failed"]
 
 
 class ModelBill(msgspec.Struct, frozen=True):
-    """What one model (`provider/model`) was used for; `cost` is decimal dollars, None if unknown."""
+    """What one model (`provider/model`) was used for.
+
+    `cost` is decimal dollars, None if unknown; `open_cost` is what may have been charged besides, for requests whose
+    reply was never seen to its end (a hedge that came second, a time-out).
+    """
 
     model: str
     calls: int
@@ -21,6 +25,7 @@ class ModelBill(msgspec.Struct, frozen=True):
     input_tokens: int
     output_tokens: int
     cost: str | None
+    open_cost: str = "0.00"
 
 
 class Bill(msgspec.Struct, frozen=True):
@@ -28,9 +33,11 @@ class Bill(msgspec.Struct, frozen=True):
 
     Attributes:
         calls: logical calls that were answered.
-        attempts: requests that were sent for them, retries and fallbacks included.
+        attempts: requests that were sent for them, retries, fallbacks and hedges included.
         cost: dollars as a decimal, over the models whose price is known; None where none is.
         unpriced: models whose price isn't known, so that `cost` is less than what is paid.
+        open_cost: dollars as a decimal that may have been charged besides `cost`; see `ModelBill`.
+        hedges: how many of the attempts were second requests beside a late first one.
     """
 
     calls: int = 0
@@ -40,21 +47,29 @@ class Bill(msgspec.Struct, frozen=True):
     cost: str | None = "0.00"
     models: tuple[ModelBill, ...] = ()
     unpriced: tuple[str, ...] = ()
+    open_cost: str = "0.00"
+    hedges: int = 0
 
 
-def total(models: Iterable[ModelBill]) -> Bill:
-    """The bill over these models, the dearest first."""
+def total(models: Iterable[ModelBill], *, hedges: int = 0) -> Bill:
+    """The bill over these models, the dearest first; `hedges` of the attempts were hedges."""
     rows = sorted(models, key=lambda row: (-Decimal(row.cost or 0), -row.input_tokens, row.model))
-    priced = [Decimal(row.cost) for row in rows if row.cost is not None]
+    priced = [row.cost for row in rows if row.cost is not None]
     return Bill(
         calls=sum(row.calls for row in rows),
         attempts=sum(row.attempts for row in rows),
         input_tokens=sum(row.input_tokens for row in rows),
         output_tokens=sum(row.output_tokens for row in rows),
-        cost=f"{sum(priced, Decimal('0.00')):f}" if priced or not rows else None,
+        cost=_sum(priced) if priced or not rows else None,
         models=tuple(rows),
         unpriced=tuple(row.model for row in rows if row.cost is None),
+        open_cost=_sum(row.open_cost for row in rows),
+        hedges=hedges,
     )
+
+
+def _sum(amounts: Iterable[str]) -> str:
+    return f"{sum(map(Decimal, amounts), Decimal('0.00')):f}"
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -178,7 +193,11 @@ class Report(msgspec.Struct, frozen=True):
             ("tokens of the files", self.tokens, sum(entry.tokens for entry in files)),
             ("files below the root", count.text_files, self.entries[0].files),
             ("calls by model", bill.calls, sum(row.calls for row in bill.models)),
+            ("attempts by model", bill.attempts, sum(row.attempts for row in bill.models)),
             ("input tokens by model", bill.input_tokens, sum(row.input_tokens for row in bill.models)),
             ("output tokens by model", bill.output_tokens, sum(row.output_tokens for row in bill.models)),
+            ("dollars by model", bill.cost, total(bill.models).cost),
+            ("open dollars by model", bill.open_cost, total(bill.models).open_cost),
+            ("hedges among the attempts", bill.hedges, min(bill.hedges, bill.attempts)),
         ]
         return tuple(f"{what}: {first} and {second}" for what, first, second in pairs if first != second)

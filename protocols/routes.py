@@ -1,10 +1,12 @@
 """Routes: a name that workflows call, and the candidates that stand behind it."""
 
-from typing import Annotated, Any, Literal
+import re
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
-from .strict import Name, Strict
+from .strict import Name, Strict, mistake
+from .suggest import did_you_mean
 
 
 class Price(Strict):
@@ -72,7 +74,23 @@ class Caching(Strict):
     max_bytes: int = Field(default=64 * 1024 * 1024, gt=0, description="most bytes kept by one process")
 
 
-Balance = Literal["ordered", "round_robin", "weighted", "least_busy", "latency", "cheapest"]
+BALANCES: Final = ("ordered", "round_robin", "weighted", "least_busy", "latency", "cheapest")
+_POLICY: Final = r"[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*"
+
+
+def _policy(value: str) -> str:
+    if value in BALANCES or re.fullmatch(_POLICY, value):
+        return value
+    known = ", ".join(repr(name) for name in BALANCES)
+    raise mistake(f"must be {known} or package.module:Class{did_you_mean(value, BALANCES)}")
+
+
+Balance = Annotated[
+    str,
+    AfterValidator(_policy),
+    WithJsonSchema({"anyOf": [{"enum": list(BALANCES)}, {"type": "string", "pattern": f"^{_POLICY}$"}]}),
+]
+"""A policy by its name, or by the import path of a class of one's own."""
 Overflow = Literal["fail", "larger", "truncate_oldest", "truncate_middle", "summarise"]
 OnFilter = Literal["next", "rephrase", "fail"]
 OnCut = Literal["fail", "restart", "continue"]
@@ -85,7 +103,9 @@ class Route(Strict):
     """
 
     candidates: tuple[Candidate, ...] = Field(description="who can answer, best first")
-    balance: Balance = Field(default="ordered", description="how equals (one `rank`) share the load")
+    balance: Balance = Field(
+        default="ordered", description="how equals (one `rank`) share the load: a name, or package.module:Class"
+    )
     hedge: Hedging | None = Field(default=None, description="send a second request when the first is late")
     cache: Caching | None = Field(default=None, description="keep answers of calls that allow it")
     overflow: Overflow = Field(

@@ -34,6 +34,10 @@ class Spending:
             own = rows[tenant] = _Row()
         return own, rows[None]
 
+    def tenants(self, *, day: int) -> dict[str, int]:
+        """What each tenant has counted as spent."""
+        return {name: row.counted for name, row in self._days.get(day, {}).items() if name is not None}
+
     def spent(self, tenant: str | None, *, day: int) -> int:
         """What a tenant (None: everybody) has counted as spent."""
         row = self._days.get(day, {}).get(tenant)

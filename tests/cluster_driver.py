@@ -120,19 +120,23 @@ class Driver:
             time.sleep(0.05)
         from ray._private import worker  # noqa: PLC0415
 
-        return {"session_dir": worker._global_node.get_session_dir_path(), "pid": os.getpid()}
+        node: Any = worker._global_node
+        return {"session_dir": node.get_session_dir_path(), "pid": os.getpid()}
 
 
 def main() -> None:
     """Serves until standard input ends."""
     mappers = int(sys.argv[1])
-    with Session(Settings(mappers=mappers)) as session:
+    # Ray prints warnings on standard output when it likes to: they go where errors go.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    with answers, Session(Settings(mappers=mappers)) as session:
         driver = Driver(session, mappers)
         for line in sys.stdin:
             asked = json.loads(line)
             answer = getattr(driver, asked.pop("command"))(**asked)
-            sys.stdout.write(json.dumps(answer) + "\n")
-            sys.stdout.flush()
+            answers.write(json.dumps(answer) + "\n")
+            answers.flush()
 
 
 if __name__ == "__main__":

@@ -11,16 +11,15 @@ from understudy.actors.router.balance import (
     POLICIES,
     Latency,
     LeastBusy,
-    Ordered,
     RoundRobin,
     Weighted,
     balancer,
     expected_waits,
-    register,
 )
 from understudy.actors.router.view import View
 from understudy.protocols.config import Candidate
 from understudy.protocols.errors import ConfigError
+from understudy.protocols.routes import BALANCES
 
 weights = st.sampled_from([0.5, 1.0, 2.0, 7.0])
 views = st.builds(
@@ -146,17 +145,23 @@ def test_cheapest_is_by_price_among_those_with_capacity(group: Group) -> None:
     assert order == naive
 
 
-def test_a_policy_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A registered name and an import path both make a policy; each group gets an instance of its own."""
-    monkeypatch.setitem(POLICIES, "mine", Ordered)
-    register("mine", RoundRobin)
-    assert isinstance(balancer("mine"), RoundRobin)
-    assert balancer("mine") is not balancer("mine")
-    assert isinstance(balancer("understudy.actors.router.balance:Latency"), Latency)
+def test_a_policy_of_ones_own() -> None:
+    """An import path makes a policy; each group gets an instance of its own, whatever makes it."""
+    path = "understudy.actors.router.balance:RoundRobin"
+    assert isinstance(balancer(path), RoundRobin)
+    assert balancer(path) is not balancer(path)
+    assert balancer("round_robin") is not balancer("round_robin")
 
 
-@pytest.mark.parametrize("name", ["latncy", "no.such.module:X", "understudy.actors.router.balance:None_", ":"])
+def test_names_are_those_of_the_configuration() -> None:
+    """Whatever a configuration may name can be made, and the other way round."""
+    assert tuple(POLICIES) == BALANCES
+
+
+@pytest.mark.parametrize(
+    "name", ["latncy", "no.such.module:X", "understudy.actors.router.balance:None_", ":", "random:Random"]
+)
 def test_an_unknown_policy_is_one_clear_line(name: str) -> None:
     """A mistyped name is told with its neighbour, a wrong path with what is wrong."""
-    with pytest.raises(ConfigError, match=r"did you mean 'latency'|can't be imported"):
+    with pytest.raises(ConfigError, match=r"did you mean 'latency'|can't be imported|no method order"):
         balancer(name)

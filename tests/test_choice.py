@@ -410,6 +410,25 @@ def test_the_command_explains(tmp_path: Path, text: str, says: list[str]) -> Non
     page = explained(tmp_path, text)
     assert all(one in page for one in says), page
     assert max(len(line) for line in page.splitlines()) <= 80
+    assert "no price is known for house/llama" in page
+
+
+def test_the_command_names_candidates_in_the_order_they_are_tried(tmp_path: Path) -> None:
+    """By rank, wherever they stand in the file."""
+    path = tmp_path / "understudy.yaml"
+    ranked = "{account: embedded, model: b, rank: 1}, {account: embedded, model: a, rank: 0}"
+    path.write_text(f"models: {{m: {{candidates: [{ranked}]}}}}\n", encoding="utf-8")
+    page = io.StringIO()
+    assert run(Options("hello", config=path), Console(file=page, width=80)) == 0
+    assert "→ m: embedded/a, embedded/b" in page.getvalue()
+
+
+def test_the_command_knows_the_tenants(tmp_path: Path) -> None:
+    """A mistyped tenant would meet no rule for it: it is told, as a digest tells it."""
+    path = tmp_path / "understudy.yaml"
+    path.write_text("tenants: {search: {}}\n", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"--tenant 'serch'.*did you mean 'search'"):
+        run(Options("hello", config=path, tenant="serch"))
 
 
 def test_the_command_says_why_it_is_refused(tmp_path: Path) -> None:
@@ -427,6 +446,7 @@ def test_the_command_prints_json(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert line["classification"]["urgency"] == "realtime"
     assert [rule["failed"] for rule in line["rules"]] == ["contains", ""]
     assert len(line["rows"]) == 3
+    assert line["unpriced"] == ["house/llama"]
 
 
 def test_the_command_reads_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

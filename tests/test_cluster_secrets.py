@@ -38,6 +38,7 @@ class _Echo(BaseHTTPRequestHandler):
     """Answers each request in the mode that its server is in, or in the next one."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def log_message(self, *_: Any) -> None:
         """Says nothing."""
@@ -114,7 +115,7 @@ class EchoServer(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Echo)
-        self._modes = itertools.cycle(MODES)
+        self._modes: Iterator[int | str] = itertools.cycle(MODES)
         self._lock = threading.Lock()
         self.requests = 0
 
@@ -251,14 +252,15 @@ def test_the_key_is_nowhere_on_a_cluster(
             assert len(done["results"]) == len(calls)
             assert not any(result["reply"] for result in done["results"].values())
             said[f"results of mode {mode}"] = json.dumps(done)
+            assert "[secret]" in json.dumps(done), "the provider did repeat the keys"
         states = {one["account"]: one["state"] for one in driver.ask("status")["accounts"]}
         assert {states[kind] for kind in DIALECTS} == {"down"}
         said |= _commands(wide_cluster, config, tmp_path)
         said |= _command_lines(wide_cluster, monkeypatch)
     assert echo.requests > len(MODES) * len(DIALECTS)
     assert {where: found for where, text in said.items() if (found := _seen(text))} == {}
-    searched, found = _searched(session_dir, Path(wide_cluster.environ["UNDERSTUDY_HOME"]), tmp_path)
-    assert found == {}
+    searched, holding = _searched(session_dir, Path(wide_cluster.environ["UNDERSTUDY_HOME"]), tmp_path)
+    assert holding == {}
     assert searched > 20, "Ray's logs were not where they were looked for"
 
 

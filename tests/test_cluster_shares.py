@@ -11,6 +11,7 @@ pytestmark = pytest.mark.cluster
 
 RPM, WINDOW_S = 120, 1.0
 WIDTH = 64
+FEW = 250
 
 
 def _settings() -> Settings:
@@ -33,10 +34,14 @@ def _send(driver: Driver, config: dict[str, Any], model: str, count: int, **how:
 
 
 def _both_waiting(records: list[Record]) -> dict[str, int]:
-    """Requests of each job while both had a backlog: from the second one's first window to its last request."""
+    """Requests of each job while both had a backlog.
+
+    That is from the second one's first request to half a window before its last: the quota is dealt about once a
+    window, and the last deal is no longer between two who want all they can get.
+    """
     few = [record.t for record in records if record.model == "few"]
     many = [record.t for record in records if record.model == "many"]
-    begin, end = max(few[0], many[0]), few[-1]
+    begin, end = max(few[0], many[0]), few[-1] - WINDOW_S / 2
     return {
         name: sum(begin <= record.t <= end for record in records if record.model == name) for name in ("few", "many")
     }
@@ -44,18 +49,18 @@ def _both_waiting(records: list[Record]) -> dict[str, int]:
 
 @pytest.mark.parametrize(("weight", "slack"), [(1.0, 0.10), (2.0, 0.15)], ids=["equal", "two-to-one"])
 def test_service_follows_the_weights_and_not_the_demand(cluster: Cluster, weight: float, slack: float) -> None:
-    """A job of 200 calls beside one of 2,000: while both wait, they are served as their weights say."""
+    """A job of 250 calls beside one of 2,500: while both wait, they are served as their weights say."""
     with SimulatorProcess(_settings()) as simulator, cluster.attach() as driver:
         driver.ask("ready")
         config = _config(simulator)
-        many = _send(driver, config, "many", 2000)
+        many = _send(driver, config, "many", 10 * FEW)
         wait_until(lambda: len(simulator.ledger()) >= 5)
-        few = _send(driver, config, "few", 200, weight=weight)
+        few = _send(driver, config, "few", FEW, weight=weight)
         done = driver.ask("wait", job=few, seconds=60)
         driver.ask("cancel", job=many)
         records = simulator.ledger()
         summary = simulator.summary()
-    assert len(done["results"]) == 200
+    assert len(done["results"]) == FEW
     served = _both_waiting(records)
     assert abs(served["few"] / (served["many"] * weight) - 1) <= slack, served
     assert (summary.violations, summary.refused_429) == (0, 0)
@@ -66,14 +71,14 @@ def test_who_waits_goes_before_a_backlog(cluster: Cluster) -> None:
     with SimulatorProcess(_settings()) as simulator, cluster.attach() as driver:
         driver.ask("ready")
         config = _config(simulator)
-        many = _send(driver, config, "many", 2000)
+        many = _send(driver, config, "many", 10 * FEW)
         wait_until(lambda: len(simulator.ledger()) >= RPM)
         before = len(simulator.ledger())
-        few = _send(driver, config, "few", 200, interactive=True)
+        few = _send(driver, config, "few", FEW, interactive=True)
         done = driver.ask("wait", job=few, seconds=60)
         driver.ask("cancel", job=many)
         records = simulator.ledger()[before:]
-    assert len(done["results"]) == 200
+    assert len(done["results"]) == FEW
     served = _both_waiting(records)
     assert served["few"] >= 0.85 * sum(served.values()), served
     assert served["many"] > 0

@@ -1,17 +1,22 @@
 """Tests of reading `understudy.yaml`: what is accepted, and the one line that each mistake becomes."""
 
+import json
 import os
+import re
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from understudy.cluster.config_file import MAX_BYTES, load, parse, schema
+from understudy.cluster.config_file import MAX_BYTES, load, parse, read_yaml, schema
 from understudy.protocols.config import Config
 from understudy.protocols.errors import ConfigError
+from understudy.protocols.routes import BALANCES
 
+DOCUMENT = Path(__file__).parent.parent / "docs" / "configuration.md"
 SAMPLE = """\
 x-quota: &quota {rpm: 500, tpm: 200_000}
 accounts:
@@ -125,7 +130,12 @@ def test_mistake_in_an_account(line: str, message: str) -> None:
     [
         "api_key: sk-planted-0001",
         "base_url: http://user:sk-planted-0001@host/v1",
+        "base_url: https://host/v1?key=sk-planted-0001",
+        "api_version: [sk-planted-0001]",
         "headers: {Authorization: Bearer sk-planted-0001}",
+        "headers: {cf-aig-authorization: sk-planted-0001}",
+        "headers: {Ocp-Apim-Subscription-Key: sk-planted-0001}",
+        "headers: {X-Anything: Bearer sk-planted-0001}",
         "limits: {rpm: sk-planted-0001}",
         "kind: sk-planted-0001",
         "api_keyy: sk-planted-0001",
@@ -137,6 +147,38 @@ def test_mistake_in_an_account(line: str, message: str) -> None:
 def test_no_mistake_repeats_a_secret(line: str) -> None:
     """A key that was written into the file, in a right or wrong place, is refused and never printed."""
     assert "sk-planted-0001" not in mistake(ACCOUNT % line)
+
+
+PLANTED = "sk-planted-0123456789abcdef0123456789"
+
+
+def leaves(value: object, at: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """The path of each value that is no mapping and no list."""
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    below = [path for key, part in parts for path in leaves(part, (*at, key))]
+    yield from below or [at]
+
+
+def test_a_key_in_any_wrong_place_is_never_repeated() -> None:
+    """Every value of the documented example in turn is a key that does not belong there."""
+    example = read_yaml(DOCUMENT.read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0], "x").plain
+    places = list(leaves(example))
+    told = [told_of(example, path) for path in places]
+    assert not [path for path, text in zip(places, told, strict=True) if PLANTED in text]
+    assert sum(map(bool, told)) > 40
+
+
+def told_of(example: object, path: tuple[str | int, ...]) -> str:
+    """What is said when the key stands at `path`; nothing where any text may."""
+    planted = inner = json.loads(json.dumps(example))
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = PLANTED
+    try:
+        parse(json.dumps(planted))
+    except ConfigError as error:
+        return str(error)
+    return ""
 
 
 def test_literal_key_is_refused_with_the_way_out() -> None:
@@ -264,6 +306,47 @@ def test_mistake_in_a_route_or_in_the_choice_of_one(line: str, message: str) -> 
     assert mistake(MAPPING % line).startswith(f"understudy.yaml:{message}")
 
 
+def balanced(policy: str) -> str:
+    """A file whose route names that policy."""
+    return (MAPPING % "").replace("balance: cheapest", f"balance: {policy}")
+
+
+@pytest.mark.parametrize(
+    ("policy", "message"),
+    [
+        (
+            "latncy",
+            "must be 'ordered', 'round_robin', 'weighted', 'least_busy', 'latency', 'cheapest' or package.module",
+        ),
+        ("a b:C", "must be 'ordered', "),
+        ("no.such:Policy", "balance 'no.such:Policy' can't be imported: No module named 'no'"),
+        ("random:Random", "balance 'random:Random' has no method order(equals, views, rng)"),
+    ],
+)
+def test_a_policy_that_can_not_be_used(policy: str, message: str) -> None:
+    """A wrong name or import path is told with its place when the file is read."""
+    told = mistake(balanced(policy))
+    assert re.match(r"understudy\.yaml:3:\d+: models\.fast\.balance: ", told)
+    assert message in told
+
+
+def test_a_policy_of_ones_own_is_named_by_its_import_path() -> None:
+    """A class that orders equals is taken, a mistyped name is told with its neighbour, the schema knows both forms."""
+    policy = "understudy.actors.router.balance:LeastBusy"
+    assert parse(balanced(policy)).models["fast"].balance == policy
+    assert "did you mean 'latency'?" in mistake(balanced("latncy"))
+    drawn = schema()["$defs"]["Route"]["properties"]["balance"]["anyOf"]
+    assert drawn[0]["enum"] == list(BALANCES)
+    assert re.fullmatch(drawn[1]["pattern"], policy)
+
+
+def test_a_digest_that_may_use_the_cache_needs_one() -> None:
+    """Where no route of the digest keeps answers the permission would do nothing, which is told."""
+    told = mistake("digest: {cache: true}")
+    assert told == "understudy.yaml:1:17: digest.cache: nothing is kept: give models.extractive a `cache`"
+    assert parse(MAPPING % "digest: {cache: true}").digest.cache
+
+
 def test_kinds_know_where_their_provider_listens() -> None:
     """Only Azure has no address of its own."""
     text = "accounts: {a: {kind: anthropic, api_key: env.A}, g: {kind: gemini}}\nmodels: {m: [{account: a, model: x}]}"
@@ -342,9 +425,6 @@ def test_any_text_gives_a_configuration_or_one_line(text: str) -> None:
     except ConfigError as error:
         outcome = str(error)
     assert isinstance(outcome, Config) or "\n" not in str(outcome)
-
-
-DOCUMENT = Path(__file__).parent.parent / "docs" / "configuration.md"
 
 
 def test_example_of_the_documentation_is_read() -> None:

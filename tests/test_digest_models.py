@@ -6,12 +6,22 @@ from datetime import UTC, datetime
 import pytest
 
 from understudy.actors.prices import PriceBook
-from understudy.cluster.digest.models import Models, _has, _listed, dearest_item, known_tenant, reach
+from understudy.cluster.digest.models import (
+    Models,
+    _has,
+    _listed,
+    dearest_item,
+    first_rank,
+    forecast,
+    known_tenant,
+    reach,
+)
 from understudy.cluster.digest.submit import job_spec
 from understudy.cluster.simulator import Settings, SimulatorProcess
-from understudy.protocols.config import Account, Budgets, Candidate, Config, Kind, Price, Route, Tenant
+from understudy.protocols.config import Account, Budgets, Candidate, Config, Kind, Limits, Price, Route, Tenant
 from understudy.protocols.digest import Chunk, DigestPlan, Node, Pack
-from understudy.protocols.errors import UsageError
+from understudy.protocols.errors import ConfigError, UsageError
+from understudy.supervisors.digest.plan import Estimate
 
 
 @pytest.fixture(scope="module")
@@ -115,3 +125,38 @@ def test_a_job_carries_the_budgets_of_its_day() -> None:
     spec = job_spec(plan(1), models, question="", width=1, tenant="free")
     assert (spec.tenant_day, spec.day) == (-1, 10**13)
     assert job_spec(plan(1), Models(Config(), "extractive", "extractive"), question="", width=1).day == -1
+
+
+def test_a_forecast_is_of_those_who_are_asked_first() -> None:
+    """The lowest rank, wherever it stands in the file: equals share the load, and the dearest bounds the money."""
+    guess = Estimate(map_calls=1200, map_input_tokens=1_000_000, map_output_tokens=0)
+    candidates = (
+        Candidate(account="c", model="z", rank=2, price=Price(input=99, output=99)),
+        Candidate(account="a", model="x", rank=1, price=Price(input=1, output=2)),
+        Candidate(account="b", model="y", rank=1, price=Price(input=3, output=2)),
+    )
+    accounts = {name: Account(limits=Limits(rpm=rpm)) for name, rpm in (("a", 60), ("b", 120), ("c", 1))}
+    cost, seconds = {}, {}
+    for balance in ("ordered", "round_robin"):
+        config = Config(accounts=accounts, models={"m": Route(candidates=candidates, balance=balance)})
+        prices = PriceBook(config, at=datetime(2026, 11, 1, tzinfo=UTC))
+        cast = forecast(Models(config, "m", "m"), guess, prices, concurrency=10_000)
+        cost[balance], seconds[balance] = cast.map_cost, cast.seconds
+    assert cost == {"ordered": 10**12, "round_robin": 3 * 10**12}
+    assert seconds == {"ordered": pytest.approx(1200.0), "round_robin": pytest.approx(400.0)}
+    assert [one.account for one in first_rank(config.models["m"])] == ["a", "b"]
+
+
+@pytest.mark.sockets
+def test_no_warning_shows_what_a_reference_stands_for(simulator: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key with a line break is refused by its variable's name; an address is shown as it is configured."""
+    monkeypatch.setenv("SIM_KEY", "planted-secret\n")
+    with pytest.raises(ConfigError, match="SIM_KEY holds a line break") as caught:
+        reach(models_at(simulator, "openai", "sim-small"))
+    assert "planted" not in str(caught.value)
+    monkeypatch.setenv("SIM_KEY", "planted-secret")
+    account = Account(base_url="http://127.0.0.1:9/${SIM_KEY}", api_key="${SIM_KEY}")
+    config = Config(accounts={"a": account}, models={"m": Route(candidates=(Candidate(account="a", model="x"),))})
+    with pytest.raises(UsageError, match="nobody answers at") as refused:
+        reach(Models(config, "m", "m"))
+    assert "planted" not in str(refused.value)

@@ -48,6 +48,7 @@ CORES = {
     "rules.py",
     "selection.py",
     "semantic.py",
+    "used.py",
     "view.py",
 }
 RUNTIME = {"ray", "asyncio", "time", "threading", "socket", "aiohttp", "httpx", "structlog", "secrets"}

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from understudy.protocols.jobs import JobSpec
-from understudy.protocols.messages import ItemDone
+from understudy.protocols.messages import ItemDone, Used
 from understudy.supervisors.budgets import Spending
 from understudy.supervisors.supervisor.core import AHEAD, JobCore, Send
 
@@ -359,3 +359,18 @@ def test_no_day_is_overspent_by_any_jobs(
                 world.core.close()
     assert all(world.core.finished for world in worlds)
     assert sum(world.paid for world in worlds) <= everybody
+
+
+def test_what_may_have_been_charged_counts_against_the_budgets() -> None:
+    """An open cost, and the known part of a bill that is not known in full, are gone from the job's and the day's."""
+    spending = Spending()
+    core = JobCore(spec(width=1, max_cost=100, item_cost=10), spending=spending)
+    core.add_block(3)
+    core.mapper_up("m")
+    core.hand_out(day=1)
+    used = (Used("a/m", 1, 1, 1, 4, 30), Used("free/m", 1, 1, 1, -1))
+    core.answered("m", [ItemDone(0, b"x", attempts=2, cost=-1, open_cost=30, used=used)])
+    assert (core.bill.cost, core.bill.open_cost, core.bill.unpriced) == (4, 30, 1)
+    assert spending.spent("", day=1) == 34
+    core.node_answered(ItemDone(0, attempts=1, cost=5, open_cost=60))
+    assert core._payable_by_job() == 0

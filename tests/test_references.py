@@ -100,3 +100,17 @@ def test_near_words_are_suggested() -> None:
     for word in ("acounts", "account", "Accounts", "accuonts"):
         assert did_you_mean(word, known) == " (did you mean 'accounts'?)"
     assert did_you_mean("zebra", known) == ""
+
+
+@pytest.mark.parametrize("value", ["sk-planted\n", "sk-planted\r\n", " sk-planted", "sk-plänted", "sk-\x00planted"])
+def test_what_no_header_may_hold_is_refused_by_its_name(value: str) -> None:
+    """A line break at the end of a key would come back in an HTTP library's error; it is told without the value."""
+    with pytest.raises(ConfigError, match="KEY holds a line break") as caught:
+        resolve("Bearer ${KEY}", {"KEY": value})
+    assert "planted" not in str(caught.value)
+    config = Config(
+        accounts={"a": Account(api_key="${KEY}")}, models={"m": Route(candidates=(Candidate(account="a", model="x"),))}
+    )
+    [told] = missing(config, {"KEY": value})
+    assert str(told).startswith("accounts.a.api_key: environment variable KEY holds")
+    assert "planted" not in str(told)

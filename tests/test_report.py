@@ -201,6 +201,9 @@ def test_bill_sums_exactly_and_says_what_is_unknown() -> None:
     assert BILL.unpriced == ("c/unknown",)
     assert [row.model for row in BILL.models] == ["b/dear", "a/cheap", "c/unknown"]
     assert total([BILL.models[-1]]).cost is None
+    open_ones = [ModelBill("a", 1, 2, 3, 4, "0.10", "0.0025"), ModelBill("b", 0, 1, 0, 0, None, "0.05")]
+    bill = total(open_ones, hedges=1)
+    assert (bill.cost, bill.open_cost, bill.hedges) == ("0.10", "0.0525", 1)
     assert total([]).cost == "0.00"
     assert "`c/unknown` | 1 | 1 | 1 | 1 | ?" in markdown.render(sample())
 

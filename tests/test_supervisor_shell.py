@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from understudy.protocols.envelope import Envelope
-from understudy.protocols.jobs import JobSpec
+from understudy.protocols.jobs import JobSpec, JobStatus, TenantStatus
 from understudy.protocols.messages import ItemDone, Results, Slice
 from understudy.supervisors.supervisor.actor import Supervisor
 
@@ -95,3 +95,16 @@ async def test_a_stopped_job_frees_others(supervisor: Supervisor, shelf: Shelf) 
     answer(supervisor, "first", 1)
     assert supervisor._spending.spent("t", day=supervisor._jobs["first"].core._day) == 4
     assert slices(shelf, "first") == 4
+
+
+async def test_what_tenants_have_spent_today_is_told(supervisor: Supervisor) -> None:
+    """The one that spent most is first; open costs are in it."""
+    await begin(supervisor, "first", tenant="t", item_cost=2)
+    answer(supervisor, "first", 2)
+    await begin(supervisor, "second", tenant="u", item_cost=2)
+    open_one = (ItemDone(0, attempts=1, cost=1, open_cost=50),)
+    supervisor._results(Envelope("", "mapper-0", Results("second", open_one)), Results("second", open_one))
+    told = msgspec.msgpack.decode(await supervisor.spending(), type=list[TenantStatus])
+    assert [(one.name, one.spent) for one in told] == [("u", 51), ("t", 8)]
+    jobs = msgspec.msgpack.decode(await supervisor.jobs(), type=list[JobStatus])
+    assert {one.id: one.tenant for one in jobs} == {"first": "t", "second": "u"}

@@ -19,13 +19,15 @@ _WHOLE: Final = frozenset({"stop", "tool_calls"})
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 
-def key(request: ChatRequest, model_route: str) -> bytes:
+def key(request: ChatRequest, model_route: str, tenant: str = "", overflow: str = "") -> bytes:
     """What an answer to `request` by `model_route` is kept by: 16 bytes, the same in every process.
 
     All that is asked counts, to the last parameter; the request's own name of the model doesn't, `model_route` does.
+    So does the tenant: what one was answered is not given to another, and nobody can find out what others asked;
+    and `overflow`, where the call has its own: an answer to a prompt that was cut is none to the whole.
     """
     named = msgspec.structs.replace(request, model=model_route)
-    return hashlib.blake2b(_encode(named), digest_size=16).digest()
+    return hashlib.blake2b(_encode((named, tenant, overflow) if tenant or overflow else named), digest_size=16).digest()
 
 
 class _Kept(NamedTuple):

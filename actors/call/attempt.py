@@ -10,17 +10,18 @@ from ...protocols.errors import CallError, ContentFiltered, InvalidReply
 from ...protocols.messages import Outcome
 from ..channel.channel import Blocked
 from ..channel.trace import Trace
+from ..guard import Guard
 from . import checking
-from .guard import Guard
 from .kit import Way
-from .preparing import Ready
+from .preparing import Ready, with_text
+from .repairing import is_json
 from .stitching import Stitcher
 
 if TYPE_CHECKING:
     from .logical import LogicalCall
 
-_UNSEEN = frozenset({"cancelled", "timeout", "connection"})
-"""Ends of an attempt whose reply was never seen whole: the provider may have answered, and charged, all the same."""
+_UNSEEN = frozenset({"cancelled", "timeout", "connection", "invalid_reply"})
+"""Ends of an attempt whose reply was not seen whole, or not understood: the provider may have charged all the same."""
 
 
 class Out:
@@ -100,7 +101,7 @@ class Out:
         except Blocked as blocked:
             call.blocked(self, blocked)
             return None
-        except _Told:
+        except (_Told, _Withheld):
             raise
         except CallError as error:
             self._note(error.kind, sent=error.sent, status=error.status, error=str(error))
@@ -117,17 +118,40 @@ class Out:
         if reply.finish == "filtered":  # it said something before the filter stopped it: paid for, and no answer
             self._note("filtered", usage=reply.usage, error="the provider's filter withheld the rest of the answer")
             raise _Withheld("the provider's filter withheld the rest of the answer", status=200)
+        rest = ""
+        if self.stitcher is not None:  # what is judged is the whole answer, of which an earlier stream had the start
+            rest = self.stitcher.finish()
+            reply = with_text(reply, self.call.emitted + rest)
         if request.response_format is not None or request.tools:
-            reply, self.flaw = checking.settle(reply, request)
-            if self.flaw:
-                self.flawed = reply.text
-                self._note("invalid_reply", usage=reply.usage, error=self.flaw)
-                raise _Told(self.flaw, status=200)
-        if self.stitcher is not None and (rest := self.stitcher.finish()):
+            reply = await self._settled(reply, rest)
+        elif rest:
             await self.call.say(rest)
         self._note("ok", usage=reply.usage)
         self.way.answered(self.took_s)
         return reply if self.call.claim(self) else None
+
+    async def _settled(self, reply: ChatReply, rest: str) -> ChatReply:
+        """The reply as it was asked for; `rest` of it is still to be said to a stream's reader, who hears the same."""
+        said = reply.text
+        reply, self.flaw = checking.settle(reply, self.request)
+        if self.flaw:
+            self.flawed = reply.text
+            self._note("invalid_reply", usage=reply.usage, error=self.flaw)
+            raise _Told(self.flaw, status=200)
+        if self.call.on_text is None:
+            return reply
+        if reply.text != said and not is_json(said):
+            await self.call.revise(reply.text)
+            return reply
+        if rest:
+            await self.call.say(rest)
+        return with_text(reply, said)
+
+    @property
+    def answered_s(self) -> float:
+        """From the permit to the answer; to the first words of a stream."""
+        trace = self.trace
+        return trace.first_at - trace.sent_at if trace.first_at else self.took_s
 
     async def _text(self, text: str) -> None:
         """A piece of the stream: the first attempt that has one goes on, all others end."""
@@ -170,7 +194,7 @@ class Out:
                 wait_s=max(0.0, (trace.sent_at or now) - self._began),
                 sent=sent,
                 usage=known,
-                cost=way.cost(known) if usage is not None else 0,
+                cost=way.cost(known) if usage is not None or unseen else 0,
                 open_cost=way.may_have_cost(trace.usage, trace.text, self.tokens, self.request.max_tokens)
                 if unseen
                 else 0,

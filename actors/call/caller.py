@@ -5,6 +5,7 @@ from collections.abc import Callable
 from ...protocols.call import CallOptions
 from ...protocols.chat import ChatRequest
 from ..channel.channel import Channel
+from . import checking
 from .kit import Kit
 from .logical import LogicalCall, OnStream
 from .outcome import CallOutcome
@@ -40,6 +41,8 @@ class Caller:
         void; while it waits nothing more is read from the socket. Cancelling closes the sockets.
 
         Raises:
-            ConfigError: there is no such route.
+            ConfigError: there is no such route, or a schema of the request is none.
         """
+        if request.response_format is not None or request.tools:
+            checking.check_schemas(request)
         return await LogicalCall(self, request, tokens, options or self.defaults, on_text).run()

@@ -11,13 +11,27 @@ import jsonschema_rs
 import msgspec
 import orjson
 
-from ...protocols.chat import ChatReply, ChatRequest, Message, Text, ToolCall
+from ...protocols.chat import ChatReply, ChatRequest, Message, ResponseFormat, Text, Tool, ToolCall
 from ...protocols.errors import ConfigError
 from .repairing import is_json, repaired
 
 _LONGEST_FLAW: Final = 500
 _LONGEST_SHOWN: Final = 20_000
 """Characters of its own answer that a model is shown again."""
+
+
+def check_schemas(request: ChatRequest) -> None:
+    """Before anything is paid for: a reply can be checked.
+
+    Raises:
+        ConfigError: a schema of the request is none.
+    """
+    wanted = request.response_format
+    if wanted is not None and wanted.schema:
+        _validator(wanted.schema, _the_format(wanted))
+    for tool in request.tools:
+        if tool.schema:
+            _validator(tool.schema, _the_tool(tool))
 
 
 def flaw(reply: ChatReply, request: ChatRequest) -> str:
@@ -68,7 +82,7 @@ def _flaw_of_calls(reply: ChatReply, request: ChatRequest) -> str:
         if tool is None:
             known = ", ".join(sorted(tools)) or "none"
             return f"it asks for the tool {call.name[:80]!r}, which there isn't (there are: {known})"
-        found = _flaw_of_json(call.arguments, tool.schema, f"the tool {tool.name!r}")
+        found = _flaw_of_json(call.arguments, tool.schema, _the_tool(tool))
         if found:
             return f"the input of the tool {tool.name!r} {found}"
     if not reply.tool_calls and request.tools:
@@ -86,8 +100,16 @@ def _flaw_of_text(reply: ChatReply, request: ChatRequest) -> str:
         return ""
     if reply.finish == "length" and not is_json(reply.text):
         return f"it was cut off after {request.max_tokens} tokens, before its JSON ended: raise max_tokens"
-    found = _flaw_of_json(reply.text, wanted.schema, f"the response format {wanted.name!r}")
+    found = _flaw_of_json(reply.text, wanted.schema, _the_format(wanted))
     return f"it {found}" if found else ""
+
+
+def _the_tool(tool: Tool) -> str:
+    return f"the tool {tool.name!r}"
+
+
+def _the_format(wanted: ResponseFormat) -> str:
+    return f"the response format {wanted.name!r}"
 
 
 def _flaw_of_json(text: str, schema: str, owner: str) -> str:

@@ -58,12 +58,13 @@ def _bucket(seconds: float) -> int:
     return int(math.log(seconds * _PER_FLOOR) * _PER_LOG) + 1 if seconds < _EDGES[_BUCKETS - 1] else _BUCKETS
 
 
-def size_class(tokens: int, max_tokens: int) -> str:
+def size_class(tokens: int, max_tokens: int, *, stream: bool = False) -> str:
     """The class of a call by the tokens of its prompt and of its answer; a step is a factor of four.
 
     What a call takes grows with both, and with the answer a hundred times as fast, so they are told apart.
+    A stream is late when its first words are, so streams are classes of their own.
     """
-    return f"{min(tokens.bit_length(), 24) // 2}/{min(max_tokens.bit_length(), 24) // 2}"
+    return f"{'s' if stream else ''}{min(tokens.bit_length(), 24) // 2}/{min(max_tokens.bit_length(), 24) // 2}"
 
 
 class Tail:

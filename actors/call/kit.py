@@ -10,12 +10,12 @@ from ...protocols.config import Candidate, Config, Hedging, Route
 from ...protocols.errors import ConfigError
 from ...protocols.suggest import did_you_mean
 from ..channel.channel import Channel, Cost
+from ..guard import Deadlines
 from ..prices import PriceBook, Rate, estimate
 from ..prices import cost as cost_of
 from ..router.core import Router
 from ..router.view import View
 from .answers import AnswerCache
-from .guard import Deadlines
 from .hedging import Hedger
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Kit:
         self.router = Router(config.models, rng=rng)
         self.deadlines = Deadlines()
         self._chooser: Chooser | None = None
-        self._ways: dict[tuple[str, str], Way] = {}
+        self._ways: dict[int, Way] = {}
         self._hedgers: dict[str, Hedger] = {}
         self._answers: dict[str, AnswerCache] = {}
         #: Until when nobody may call an account, by what the last refusal said; infinite when its key was rejected.
@@ -117,10 +117,10 @@ class Kit:
 
     def way(self, candidate: Candidate) -> Way:
         """What is known of a candidate."""
-        key = (candidate.account, candidate.model)
-        known = self._ways.get(key)
-        if known is None or known.candidate is not candidate:
-            known = self._ways[key] = Way(candidate, self.config, self.prices)
+        # By identity: two routes may name one model with other prices and bounds, and are called in turn.
+        known = self._ways.get(id(candidate))
+        if known is None:
+            known = self._ways[id(candidate)] = Way(candidate, self.config, self.prices)
         return known
 
     def hedger(self, route: str, settings: Hedging) -> Hedger:

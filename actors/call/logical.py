@@ -9,9 +9,9 @@ from ...protocols.call import RESET, CallOptions, Reset
 from ...protocols.call import Role as AttemptRole
 from ...protocols.chat import ChatReply, ChatRequest
 from ...protocols.config import AUTO, OnCut
-from ...protocols.errors import BudgetSpent, CallError, ContextTooLong, PrivacyRefused, UnderstudyError
+from ...protocols.errors import BudgetSpent, CallError, ContextTooLong, PrivacyRefused
 from ..channel.channel import Blocked
-from . import preparing
+from . import aside, preparing, rungs
 from .attempt import Out
 from .hedging import size_class
 from .outcome import CallOutcome
@@ -38,6 +38,8 @@ class LogicalCall:
         due: when it has to be over.
         gate: why it must not leave for an account that is not private, or None where anything may.
         winner: the attempt that has begun to answer a stream, or has answered.
+        used: attempts that are used up before the first, or, when it has ended, in all.
+        summary: what was asked to be summarised, and the summary; empty where there was none.
     """
 
     __slots__ = (
@@ -64,12 +66,21 @@ class LogicalCall:
         "outcome",
         "policy",
         "request",
+        "summary",
         "tokens",
+        "used",
         "winner",
     )
 
     def __init__(
-        self, caller: "Caller", request: ChatRequest, tokens: int, options: CallOptions, on_text: OnStream | None
+        self,
+        caller: "Caller",
+        request: ChatRequest,
+        tokens: int,
+        options: CallOptions,
+        on_text: OnStream | None,
+        *,
+        used: int = 0,
     ) -> None:
         self.caller = caller
         self.kit = caller.kit
@@ -78,7 +89,12 @@ class LogicalCall:
         self.options = options
         self.on_text = on_text
         self.outcome = CallOutcome()
+        self.used = used
+        self.summary: tuple[ChatRequest, str] | None = None
         self.began = time.monotonic()
+        budget, deadline_s = self.kit.config.attempts, options.deadline_s
+        self.due = self.began + (budget.deadline_s if deadline_s is None else deadline_s)
+        self._money = preparing.budget(self.kit.config, options)
         self.gate = preparing.gate(self.kit.config, options)
         self.winner: Out | None = None
         #: Candidates that break a bound of cost or latency, by the choice of the route.
@@ -103,12 +119,14 @@ class LogicalCall:
         try:
             if self.request.model == AUTO:
                 await self._choose()
-            if not self._from_cache(stale=False):
+            if not (self.options.cache and rungs.from_cache(self, stale=False)):
                 await self._ask()
         except (PrivacyRefused, BudgetSpent) as error:  # nobody may be called: what is left are the last rungs
             outcome.error = str(error)
         if outcome.reply is None and not self._pieces:
-            self._fall_back()
+            rungs.fall_back(self)
+        if self.on_text is not None and not self._pieces and outcome.reply is not None and outcome.reply.text:
+            await self.say(outcome.reply.text)  # no model has streamed it: it is an older answer, or a declared one
         outcome.took_s = time.monotonic() - self.began
         return outcome
 
@@ -118,11 +136,10 @@ class LogicalCall:
         private = self.gate is not None and bool(self.gate(request))
         view = kit.viewer(self.caller.channel, request, self.tokens)
         size = self.tokens + request.max_tokens
-        candidates = kit.router.candidates(request.model, view, tokens=size, private=private)
+        candidates = kit.router.candidates(request.model, view, tokens=size, private=private, excluded=self._excluded)
+        if not candidates:
+            raise BudgetSpent(f"{request.model}: no candidate keeps the bounds of cost and latency")
         self._ways = [kit.way(one) for one in candidates]
-        if self._excluded:
-            self._ways = [way for way in self._ways if way.name not in self._excluded]
-        self._money = preparing.budget(kit.config, options)
         self._hedger = kit.hedger(request.model, route.hedge) if route.hedge and options.hedge else None
         self.policy = CallPolicy(
             len(self._ways),
@@ -134,11 +151,12 @@ class LogicalCall:
             filtered=options.filtered or route.filtered,
             deadline_s=options.deadline_s,
         )
-        self.due = self.began + self.policy.deadline_s
+        self.policy.attempts = self.used
         if self._hedger is not None:
-            self._size = size_class(self.tokens, request.max_tokens)
+            self._size = size_class(self.tokens, request.max_tokens, stream=self.on_text is not None)
             self._hedger.began(self._ways[0].name, self._size, now=self.began)
         await self._until_answered()
+        self.used = self.policy.attempts
 
     async def _until_answered(self) -> None:
         policy, outcome = self.policy, self.outcome
@@ -165,14 +183,11 @@ class LogicalCall:
         chooser = self.kit.chooser
         decision = chooser.decide(self.request, self.options, tokens=self.tokens, view=view)
         if decision.question is not None:
-            options = CallOptions(deadline_s=_CHOICE_S, hedge=False, private=decision.private)
-            try:
-                asked = await LogicalCall(self.caller, decision.question, self.tokens, options, None).run()
-            except UnderstudyError as error:
-                asked = CallOutcome(error=str(error))
-            preparing.add_bill(self.outcome, asked)
-            said = asked.reply.text if asked.reply is not None else ""
-            decision = chooser.answered(decision, said) if said else chooser.failed(decision)
+            said = await aside.ask(
+                self, decision.question, self.tokens, used=self.used, private=decision.private, most_s=_CHOICE_S
+            )
+            self.used += said.attempts
+            decision = chooser.answered(decision, said.text) if said.text else chooser.failed(decision)
         self.request = preparing.with_model(self.request, decision.route)
         self._excluded = decision.excluded
 
@@ -185,18 +200,14 @@ class LogicalCall:
             ready = await preparing.summarised(self, self._ways[place], ready)
         if ready is None or not self._affordable(place, ready):
             return False
-        out = Out(self, place, self._ways[place], self._role(place), ready)
+        role: AttemptRole = "first" if self._last < 0 else "retry" if place == self._last else "fallback"
+        out = Out(self, place, self._ways[place], role, ready)
         if self._pieces:
             out.stitcher = Stitcher(self.emitted)
         self._last = place
         if self._hedger is None or self._pieces:
             return await self.send(out)
         return await self._hedged(out)
-
-    def _role(self, place: int) -> AttemptRole:
-        if self._last < 0:
-            return "first"
-        return "retry" if place == self._last else "fallback"
 
     def _ready(self, place: int, verdict: Try) -> preparing.Ready | None:
         """The request as the verdict wants it; None when the candidate can't take it at all."""
@@ -212,14 +223,20 @@ class LogicalCall:
         if self._money < 0:
             return True
         way = self._ways[place]
-        outcome = self.outcome
-        spent = max(outcome.cost, 0) + outcome.open_cost + sum(out.may_cost for out in self._flying)
-        if spent + max(0, way.estimate(ready.tokens, ready.request.max_tokens)) <= self._money:
+        if max(0, way.estimate(ready.tokens, ready.request.max_tokens)) <= self.money_left():
             return True
         self._poor = True
-        outcome.error = f"{way.name}: a call may cost more than is left for this one"
+        self.outcome.error = f"{way.name}: a call may cost more than is left for this one"
         self.policy.exclude(place)
         return False
+
+    def money_left(self) -> int:
+        """Picodollars that are left when all that is out turns out as dear as it may; -1 for no bound."""
+        if self._money < 0:
+            return -1
+        # Not the bill's sum: that is unknown as soon as one attempt has no price.
+        spent = sum(max(one.cost, 0) + one.open_cost for one in self.outcome.log)
+        return max(0, self._money - spent - sum(out.may_cost for out in self._flying))
 
     async def _hedged(self, out: Out) -> bool:
         """Runs the attempt here, and beside it what is sent when it is late."""
@@ -279,9 +296,13 @@ class LogicalCall:
             return
         out = Out(self, place, way, "hedge", ready)
         self._flying.append(out)
-        self._hedges[asyncio.get_running_loop().create_task(self.send(out))] = out
+        self._hedges[asyncio.get_running_loop().create_task(self._second(out))] = out
         delay_s = hedger.delay_s(first.way.name, self._size)
         self._timer = asyncio.get_running_loop().call_later(delay_s, self._late)
+
+    async def _second(self, out: Out) -> bool:
+        """Sends a hedge, unless the first words came between its timer and now: then nobody would end it."""
+        return self.winner is None and await self.send(out)
 
     def claim(self, out: Out) -> bool:
         """The attempt has begun to answer; False when another one was before it. All others are ended."""
@@ -310,7 +331,7 @@ class LogicalCall:
         if reply is None:
             return False
         if self._hedger is not None:
-            self._hedger.record(out.way.name, self._size, out.took_s)
+            self._hedger.record(out.way.name, self._size, out.answered_s)
         self._answered(out, reply)
         return True
 
@@ -318,15 +339,10 @@ class LogicalCall:
         if self._pieces and (text := "".join(self._pieces)) != reply.text:
             reply = preparing.with_text(reply, text)  # an earlier attempt's stream was gone on with
         outcome = self.outcome
-        outcome.reply, outcome.error, outcome.rung = reply, "", "model"
-        outcome.model = out.way.name
+        outcome.reply, outcome.error, outcome.rung, outcome.model = reply, "", "model", out.way.name
         self.kit.mended(out.way.candidate.account)
-        answers = self.kit.answers(self.request.model) if self.options.cache else None
-        if answers is not None:
-            settings = self.kit.config.models[self.request.model].cache
-            assert settings is not None
-            key = preparing.key(self.request)
-            answers.put(key, reply, ttl_s=settings.ttl_s, stale_s=settings.stale_s, now=time.monotonic())
+        if self.options.cache:
+            rungs.keep(self, reply)
 
     async def _failed(self, out: Out, error: CallError) -> None:
         outcome, now = self.outcome, time.monotonic()
@@ -352,16 +368,23 @@ class LogicalCall:
             return
         if self.on_cut == "fail":
             self._stop = f"{self.outcome.error} (after {sum(map(len, self._pieces))} characters of the answer)"
-        elif self.on_cut == "restart" or out.flaw:
-            self._pieces.clear()
-            assert self.on_text is not None
-            await self.on_text(RESET)
+        # A format is kept from the first character on: what continues it would be another document.
+        elif self.on_cut == "restart" or out.flaw or self.request.response_format is not None:
+            await self.revise("")
 
     async def say(self, text: str) -> None:
         """Gives the stream's reader some text."""
         self._pieces.append(text)
         assert self.on_text is not None
         await self.on_text(text)
+
+    async def revise(self, text: str) -> None:
+        """Gives the stream's reader this text in place of what came so far."""
+        self._pieces.clear()
+        assert self.on_text is not None
+        await self.on_text(RESET)
+        if text:
+            await self.say(text)
 
     @property
     def emitted(self) -> str:
@@ -372,26 +395,6 @@ class LogicalCall:
         """Nobody may call the attempt's account now."""
         down = blocked.state == "down"
         self.kit.refused(out.way.candidate.account, blocked.seconds, down=down)
+        down |= blocked.state == "closed"  # to this share, not to others
         self.policy.blocked(out.place, blocked.seconds, down=down, now=time.monotonic())
         self.outcome.error = self.outcome.error or str(blocked)
-
-    # When nobody answers ----------------------------------------------------------------------------------------------
-
-    def _from_cache(self, *, stale: bool) -> bool:
-        if not self.options.cache:
-            return False
-        answers = self.kit.answers(self.request.model) if self.request.model in self.kit.config.models else None
-        reply = answers.get(preparing.key(self.request), now=time.monotonic(), stale=stale) if answers else None
-        if reply is None:
-            return False
-        self.outcome.reply, self.outcome.rung = reply, "stale" if stale else "cache"
-        return True
-
-    def _fall_back(self) -> None:
-        """The last rungs: an older answer, then the declared one. The error stays, to tell why."""
-        if self._from_cache(stale=True):
-            return
-        text = self.kit.route(self.request.model).degraded
-        if text is not None:
-            self.outcome.reply = ChatReply(text, "degraded", preparing.NOTHING)
-            self.outcome.rung = "degraded"

@@ -1,6 +1,5 @@
 """Makes a request ready for one candidate: its window, its format's habits, and what an earlier attempt taught."""
 
-import time
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -12,7 +11,7 @@ from ...protocols.errors import ContextTooLong
 from ..channel.channel import Gate
 from ..counting import counter
 from ..router import pii
-from . import answers, checking, shaping, stitching
+from . import aside, checking, shaping, stitching
 from .fitting import Fitted, fit, with_summary
 from .outcome import CallOutcome
 from .policy import Change
@@ -98,17 +97,23 @@ def _fitted(call: "LogicalCall", way: "Way", request: ChatRequest, tokens: int, 
 
 async def summarised(call: "LogicalCall", way: "Way", ready: Ready) -> Ready:
     """The request with what was left out summarised by its own route; without it where that fails."""
-    from .logical import LogicalCall  # noqa: PLC0415 - each makes the other
-
-    assert ready.fitted is not None
-    assert ready.summarise is not None
-    left_s = call.policy.left(now=time.monotonic()) / 2
-    options = CallOptions(deadline_s=left_s, hedge=False, private=call.options.private, overflow="truncate_middle")
-    asked = await LogicalCall(call.caller, ready.summarise, ready.fitted.left_out, options, None).run()
-    add_bill(call.outcome, asked)
-    if asked.reply is None:
-        return Ready(ready.request, ready.tokens)
-    return Ready(_shaped(way, with_summary(ready.fitted, asked.reply.text)), ready.tokens)
+    fitted, question = ready.fitted, ready.summarise
+    assert fitted is not None
+    assert question is not None
+    if call.summary is None or call.summary[0] != question:  # a retry has it already
+        said = await aside.ask(
+            call,
+            question,
+            fitted.left_out,
+            used=call.policy.attempts,
+            private=call.options.private,
+            keep=max(0, way.estimate(ready.tokens, ready.request.max_tokens)),
+            overflow="truncate_middle",
+        )
+        call.policy.attempts += said.attempts
+        call.summary = question, said.text
+    summary = call.summary[1]
+    return Ready(_shaped(way, with_summary(fitted, summary)) if summary else ready.request, ready.tokens)
 
 
 # Small things ---------------------------------------------------------------------------------------------------------
@@ -155,11 +160,6 @@ def add_bill(outcome: CallOutcome, other: CallOutcome) -> None:
     for attempt in other.log:
         outcome.add(attempt)
     outcome.model = model
-
-
-def key(request: ChatRequest) -> bytes:
-    """What an answer is kept by."""
-    return answers.key(request, request.model)
 
 
 def with_model(request: ChatRequest, model: str) -> ChatRequest:

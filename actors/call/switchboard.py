@@ -2,7 +2,7 @@
 
 import os
 import random
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -55,7 +55,7 @@ class Switchboard:
         self._post = post
         self._environ = os.environ if environ is None else environ
         self._kits: dict[bytes, Kit] = {}
-        self._transports: dict[str, AiohttpTransport] = {}
+        self._transports: dict[Hashable, AiohttpTransport] = {}
         #: By Provider and share.
         self._channels: dict[tuple[str, str], HttpChannel] = {}
         self._embedded: dict[str, Channel] = {}
@@ -131,14 +131,16 @@ class Switchboard:
         )
 
     def _transport(self, provider: str, account: Account) -> "AiohttpTransport":
-        known = self._transports.get(provider)
+        # A Provider is one for all configurations of the account; what its requests are sent with is not.
+        key = (provider, account.timeouts, account.api_version, tuple(account.headers.items()))
+        known = self._transports.get(key)
         if known is None:
             # aiohttp costs 0.2 s to import: a mapper that only extracts never pays it.
             from ..channel.transport import AiohttpTransport  # noqa: PLC0415
 
             headers = endpoint_headers(account, self._environ)
             url = resolve(account.base_url, self._environ)
-            known = self._transports[provider] = AiohttpTransport(url, headers, account.timeouts)
+            known = self._transports[key] = AiohttpTransport(url, headers, account.timeouts)
         return known
 
     # Hearing ----------------------------------------------------------------------------------------------------------

@@ -110,7 +110,7 @@ class HttpChannel:
         self._waiting: deque[tuple[int, asyncio.Future[Permit]]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
-        self._pumping = False
+        self._pumping = self._closed = False
         self._heard_at = 0.0
 
     @property
@@ -210,6 +210,8 @@ class HttpChannel:
                 self.lease.tell(told, now=now)
 
     async def _wait(self, size: int) -> Permit:
+        if self._closed:  # grants are not heard any more
+            raise Blocked(self.account, 0.0, "closed")
         now = time.monotonic()
         if now < self.lease.blocked_until:
             raise Blocked(self.account, self.lease.blocked_until - now, self.lease.state)
@@ -307,6 +309,7 @@ class HttpChannel:
 
     async def close(self) -> None:
         """Gives the permits back and says what is left to say; the sockets are the transport's."""
+        self._closed = True
         self._fail_waiting(Blocked(self.account, 0.0, "closed"))
         self.lease.close()
         if self._timer is not None:

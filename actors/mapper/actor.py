@@ -77,6 +77,7 @@ class Mapper(ActorShell):
             self._staff(work)
         else:  # cancelled while it was opened
             self._work.pop(piece.job, None)
+            await self._board.end(work.spec)
 
     async def _open(self, job: str, home: str) -> _Work:
         known = self._work.get(job)

@@ -114,8 +114,7 @@ class ProviderCore:
         if now >= self._swept_at + silent_s / 10:
             self._swept_at = now
             for holder in self.holders.silent(silent_s, now=now):
-                if holder not in self.queue.waiting:
-                    self._forget(holder, now=now)
+                self._forget(holder, now=now)  # also one that waits: who lives asks again every few seconds
 
     def configure(self, account: Account, *, now: float) -> list[Say]:
         """The newest configuration applies from now on; what is out stays out and counts. A down account is mended."""

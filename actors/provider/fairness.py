@@ -291,6 +291,8 @@ class Node:
             # Who got less than a quantum has all it asked for, or lacks a slot; it does not hold up the others.
             more = given >= quantum and child.entry.chosen < len(child.entry.ask.sizes)
         child.flow.virtual += given / child.flow.weight
+        if quantum == float("inf"):  # dealt in one go: who comes next starts where its last call did, not its first
+            self.flow.clock = max(self.flow.clock, child.flow.virtual - min(given, left.price.call) / child.flow.weight)
         if more:
             heapq.heappush(self.heap, (child.flow.virtual, place, child))
         return given

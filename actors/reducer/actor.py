@@ -58,6 +58,7 @@ class Reducer(ActorShell):
             return
         early = self._early.pop(job, None)
         if early is None:  # cancelled meanwhile
+            await self._board.end(tree.spec)
             return
         self._trees[job] = tree
         for absorb in early:

@@ -1,8 +1,8 @@
 """How equals share the load: small policies, each chosen by its name in `balance` of a route.
 
 A policy orders those who could answer; who is blocked or down is not asked about here. It may keep a state of its
-own (a turn), so each group of equals has an instance of its own. `register` adds a policy; a name of the form
-`package.module:Class` is imported.
+own (a turn), so each group of equals has an instance of its own. One's own policy is named by its import path,
+`package.module:Class`: it is imported by every process that calls models, and made without arguments.
 """
 
 import importlib
@@ -130,11 +130,6 @@ POLICIES: Final[dict[str, Callable[[], Balancer]]] = {
 """What makes a policy, by its name."""
 
 
-def register(name: str, policy: Callable[[], Balancer]) -> None:
-    """Makes a policy known under a name; called once for each group of equals that uses it."""
-    POLICIES[name] = policy
-
-
 def balancer(name: str) -> Balancer:
     """A new policy of that name, or of that import path (`package.module:Class`).
 
@@ -149,6 +144,9 @@ def balancer(name: str) -> Balancer:
         raise ConfigError(f"no balance is called {name!r}{did_you_mean(name, POLICIES)}; use {', '.join(POLICIES)}")
     try:
         made: Balancer = getattr(importlib.import_module(module), attribute)()
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise ConfigError(f"balance {name!r} can't be imported: {error}") from None
+    except Exception as error:  # noqa: BLE001 - whatever a user's module raises, it is the configuration that names it
+        text = str(error).split("\n", 1)[0] or type(error).__name__
+        raise ConfigError(f"balance {name!r} can't be imported: {text}") from None
+    if not callable(getattr(made, "order", None)):
+        raise ConfigError(f"balance {name!r} has no method order(equals, views, rng); see {__name__}.Balancer")
     return made

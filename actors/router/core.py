@@ -1,7 +1,7 @@
 """The router: who answers a request for a route, best first."""
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from ...protocols.errors import ConfigError, PrivacyRefused
@@ -29,7 +29,13 @@ class Router:
         self._groups = {name: _groups(route) for name, route in routes.items()}
 
     def candidates(
-        self, route: str, view: Callable[[Candidate], View], *, tokens: int, private: bool = False
+        self,
+        route: str,
+        view: Callable[[Candidate], View],
+        *,
+        tokens: int,
+        private: bool = False,
+        excluded: Collection[str] = (),
     ) -> tuple[Candidate, ...]:
         """All candidates that could answer, best first.
 
@@ -42,6 +48,7 @@ class Router:
             tokens: prompt and answer together; candidates with smaller windows are left out, unless none has a larger
                 one: then all are kept, so that the overflow policy can act.
             private: only private candidates.
+            excluded: `account/model` of candidates that must not be called.
 
         Raises:
             ConfigError: there is no such route.
@@ -50,9 +57,13 @@ class Router:
         groups = self._groups.get(route)
         if groups is None:
             raise ConfigError(_unknown(route, self._groups))
-        if len(groups) == 1 and len(groups[0][1]) == 1 and not private:
+        if len(groups) == 1 and len(groups[0][1]) == 1 and not private and not excluded:
             return groups[0][1]
         seen = [(policy, [(one, view(one)) for one in equals]) for policy, equals in groups]
+        if excluded:
+            seen = [
+                (policy, [p for p in pairs if f"{p[0].account}/{p[0].model}" not in excluded]) for policy, pairs in seen
+            ]
         if private:
             seen = [(policy, [pair for pair in pairs if pair[1].private]) for policy, pairs in seen]
             if not any(pairs for _, pairs in seen):

@@ -60,6 +60,8 @@ class Compiled:
         self.pattern: Final = _pattern(rule.matches, place)
         self.literal: Final = required(rule.matches) if rule.matches else ""
         self.classified: Final = bool(rule.domain or rule.complexity or rule.urgency)
+        #: It holds only where one of its phrases is said.
+        self.spoken: Final = bool(self.phrases and not self.literals)
         #: What has to hold, cheapest first; made once, since most rules have one condition of ten.
         self._conditions: Final = (*_of_numbers(rule), *self._of_text(), *_of_kind(rule))
 
@@ -101,10 +103,15 @@ class Rules:
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.compiled: Final = tuple(Compiled(rule, place) for place, rule in enumerate(rules))
+        phrases = [phrase for one in self.compiled if one.spoken for phrase in one.phrases]
+        # Most requests say none of the phrases of any rule: one search for all tells, where there are several.
+        self._says: Final = finder(phrases) if len(phrases) > 1 else None
+        self._others: Final = tuple(one for one in self.compiled if not one.spoken)
 
     def first(self, facts: Facts, allowed: Callable[[str], bool]) -> Compiled | None:
         """The first rule that holds and whose route is allowed."""
-        for one in self.compiled:
+        silent = self._says is not None and not self._says(facts.reading.folded)
+        for one in self._others if silent else self.compiled:
             if not one.fails(facts) and allowed(one.rule.route):
                 return one
         return None

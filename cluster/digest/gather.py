@@ -3,7 +3,7 @@
 from ...actors.prices import dollars
 from ...protocols.digest import DigestPlan, Summary
 from ...protocols.jobs import JobSpec, Page
-from ...protocols.messages import ItemDone
+from ...protocols.messages import ItemDone, Used
 from ...protocols.report import Bill, ModelBill, total
 from ...supervisors.digest.interpreter import DigestInterpreter, summary
 
@@ -11,10 +11,18 @@ from ...supervisors.digest.interpreter import DigestInterpreter, summary
 class _Row:
     """Sums over the answers of one model."""
 
-    __slots__ = ("attempts", "calls", "cost", "input_tokens", "output_tokens")
+    __slots__ = ("attempts", "calls", "cost", "input_tokens", "open_cost", "output_tokens")
 
     def __init__(self) -> None:
-        self.calls = self.attempts = self.input_tokens = self.output_tokens = self.cost = 0
+        self.calls = self.attempts = self.input_tokens = self.output_tokens = self.cost = self.open_cost = 0
+
+    def add(self, used: Used) -> None:
+        """One more line of a bill."""
+        self.attempts += used.attempts
+        self.input_tokens += used.input_tokens
+        self.output_tokens += used.output_tokens
+        self.open_cost += used.open_cost
+        self.cost = -1 if used.cost < 0 or self.cost < 0 else self.cost + used.cost
 
 
 class Gathered:
@@ -24,7 +32,10 @@ class Gathered:
         self._interpreter = DigestInterpreter(spec)
         self._root = plan.nodes[-1].id
         self._rows: dict[str, _Row] = {}
+        self._hedges = 0
         self.summaries: dict[int, Summary] = {}
+        #: Answers that are older ones from the cache, since no model answered.
+        self.stale = 0
 
     def take(self, page: Page) -> None:
         """Adds a page's answers; an answer told twice counts once."""
@@ -37,14 +48,16 @@ class Gathered:
             self.summaries[node.item] = summary(node)
 
     def _count(self, done: ItemDone) -> None:
+        """What was sent is billed to whom it was sent, the call to who answered."""
+        self.stale += done.degraded and not done.error
         if not done.attempts:
             return
-        row = self._rows.setdefault(done.model or "unknown", _Row())
-        row.calls += not done.error
-        row.attempts += done.attempts
-        row.input_tokens += done.input_tokens
-        row.output_tokens += done.output_tokens
-        row.cost = -1 if done.cost < 0 or row.cost < 0 else row.cost + done.cost
+        self._hedges += done.hedges
+        model = done.model or "unknown"
+        for used in done.used or [_whole(model, done)]:
+            row = self._rows.setdefault(used.model, _Row())
+            row.add(used)
+            row.calls += used.model == model and not done.error
 
     @property
     def root(self) -> Summary | None:
@@ -53,7 +66,7 @@ class Gathered:
 
     def bill(self) -> Bill:
         """What was used so far, by model."""
-        return total(
+        rows = [
             ModelBill(
                 model=model,
                 calls=row.calls,
@@ -61,6 +74,12 @@ class Gathered:
                 input_tokens=row.input_tokens,
                 output_tokens=row.output_tokens,
                 cost=None if row.cost < 0 else f"{dollars(row.cost):f}",
+                open_cost=f"{dollars(row.open_cost):f}",
             )
             for model, row in self._rows.items()
-        )
+        ]
+        return total(rows, hedges=self._hedges)
+
+
+def _whole(model: str, done: ItemDone) -> Used:
+    return Used(model, done.attempts, done.input_tokens, done.output_tokens, done.cost, done.open_cost)

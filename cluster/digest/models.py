@@ -6,13 +6,13 @@ import math
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from ...actors.prices import PriceBook, Rate
 from ...actors.prices import estimate as price_at_most
-from ...protocols.config import Account, Candidate, Config
+from ...protocols.config import Account, Candidate, Config, Route
 from ...protocols.digest import DigestPlan
 from ...protocols.errors import AuthRejected, ConfigError, UsageError
 from ...protocols.references import missing, resolve
@@ -77,8 +77,11 @@ def known_tenant(config: Config, tenant: str) -> None:
 
 
 def book(models: Models) -> PriceBook:
-    """Prices as of today."""
-    return PriceBook(models.config, at=datetime.now(tz=UTC), environ=os.environ)
+    """Prices as of today; those of all candidates were looked up, so that `unpriced` is complete."""
+    prices = PriceBook(models.config, at=datetime.now(tz=UTC), environ=os.environ)
+    for candidate in models.candidates():
+        prices.rate(candidate)
+    return prices
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -97,36 +100,45 @@ class Forecast:
 
 
 def forecast(models: Models, estimate: Estimate, prices: PriceBook, *, concurrency: int) -> Forecast:
-    """Money and time of an estimate, if the first candidates answer."""
-    first_map, first_reduce = (
-        models.config.models[models.map].candidates[0],
-        models.config.models[models.reduce].candidates[0],
-    )
+    """Money and time of an estimate if those who are asked first answer: at the dearest's price, sharing the load."""
+    first_map = first_rank(models.config.models[models.map])
+    first_reduce = first_rank(models.config.models[models.reduce])
     seconds, limit = _time(models.config, first_map, estimate, concurrency)
     return Forecast(
-        _cost(prices.rate(first_map), estimate.map_input_tokens, estimate.map_output_tokens),
-        _cost(prices.rate(first_reduce), estimate.reduce_input_tokens, estimate.reduce_output_tokens),
+        _dearest(map(prices.rate, first_map), estimate.map_input_tokens, estimate.map_output_tokens),
+        _dearest(map(prices.rate, first_reduce), estimate.reduce_input_tokens, estimate.reduce_output_tokens),
         seconds,
         limit,
     )
 
 
-def _cost(rate: Rate | None, input_tokens: int, output_tokens: int) -> int | None:
-    return None if rate is None else input_tokens * rate.input + output_tokens * rate.output
+def first_rank(route: Route) -> tuple[Candidate, ...]:
+    """The candidates that are asked first: those of the lowest rank, or one of them where the load isn't shared."""
+    ranks = [place if one.rank is None else one.rank for place, one in enumerate(route.candidates)]
+    first = tuple(one for one, rank in zip(route.candidates, ranks, strict=True) if rank == min(ranks))
+    return first[:1] if route.balance == "ordered" else first
 
 
-def _time(config: Config, candidate: Candidate, estimate: Estimate, concurrency: int) -> tuple[float, str]:
-    account = config.accounts[candidate.account]
-    if account.kind == "embedded":
+def _dearest(rates: Iterable[Rate | None], input_tokens: int, output_tokens: int) -> int | None:
+    """The most that any of these would take; None as soon as one is unknown."""
+    costs = [None if one is None else input_tokens * one.input + output_tokens * one.output for one in rates]
+    return None if None in costs else max(cost for cost in costs if cost is not None)
+
+
+def _time(config: Config, candidates: Iterable[Candidate], estimate: Estimate, concurrency: int) -> tuple[float, str]:
+    names = dict.fromkeys(one.account for one in candidates)
+    limits = [config.accounts[name].limits for name in names if config.accounts[name].kind != "embedded"]
+    if not limits:
         return estimate.calls * 0.03, "CPU"
-    limits = account.limits
-    width = min(concurrency, limits.concurrency or concurrency)
+    width = min(concurrency, sum(one.concurrency or concurrency for one in limits))
     bounds = {f"{width} calls at once, {_CALL_S:g} s each": estimate.calls / width * _CALL_S}
-    if limits.rpm:
-        bounds[f"{limits.rpm} requests a window"] = estimate.calls / limits.rpm * limits.window_s
-    if limits.tpm:
+    if all(one.rpm for one in limits):
+        rate = sum((one.rpm or 0) / one.window_s for one in limits)
+        bounds[f"{sum(one.rpm or 0 for one in limits)} requests a window"] = estimate.calls / rate
+    if all(one.tpm for one in limits):
+        rate = sum((one.tpm or 0) / one.window_s for one in limits)
         tokens = estimate.input_tokens + estimate.output_tokens
-        bounds[f"{limits.tpm} tokens a window"] = tokens / limits.tpm * limits.window_s
+        bounds[f"{sum(one.tpm or 0 for one in limits)} tokens a window"] = tokens / rate
     limit = max(bounds, key=lambda name: bounds[name])
     return bounds[limit], limit
 
@@ -185,7 +197,10 @@ def _has(listed: frozenset[str], model: str) -> bool:
 
 
 def _ask(name: str, account: Account) -> "str | frozenset[str] | None":
-    """The account's models; None where it does not list them; a text that says what is wrong."""
+    """The account's models; None where it does not list them; a text that says what is wrong.
+
+    The text shows the address as it is configured: what its references stand for may be secret.
+    """
     import httpx  # noqa: PLC0415 - 0.1 s, and only where there is somebody to ask
 
     from ...protocols.wire.formats import codec  # noqa: PLC0415 - as above
@@ -198,16 +213,17 @@ def _ask(name: str, account: Account) -> "str | frozenset[str] | None":
         reply = httpx.get(
             f"{url}/models{_ALL[account.kind]}", headers=_headers(account, wire, os.environ), timeout=10.0
         )
-    except httpx.InvalidURL as error:
-        return f"accounts.{name}.base_url is not a URL: {error}"
+    except httpx.InvalidURL:
+        return f"accounts.{name}.base_url is not a URL once its references are resolved: {account.base_url}"
     except httpx.TransportError as error:
         text = str(error) or type(error).__name__
-        return f"accounts.{name}: nobody answers at {url}: {text}; is the server up, and base_url right?"
+        return f"accounts.{name}: nobody answers at {account.base_url}: {text}; is the server up, and base_url right?"
     if reply.status_code == 200:
         return _listed(reply.content)
     # Gemini refuses a key by 400.
     if isinstance(wire.classify(reply.status_code, reply.headers, reply.content, wall=time.time()), AuthRejected):
-        return f"accounts.{name}: {url} refuses the key (HTTP {reply.status_code}); check the variable behind api_key"
+        told = f"{account.base_url} refuses the key (HTTP {reply.status_code})"
+        return f"accounts.{name}: {told}; check the variable behind api_key"
     return None
 
 

@@ -87,7 +87,7 @@ class _Digest:
             cast = forecast(models, guess, prices, concurrency=options.concurrency)
             self._warn(prices.unpriced)
             if opening is None:
-                return self._print_plan(planner, guess, cast)
+                return self._print_plan(planner, guess, cast, prices.unpriced)
             self._afford(cast)
             gathered, cancelled = self._work(opening, progress, plan, models, cast)
         return self._finish(plan, models, gathered, cancelled=cancelled)
@@ -110,7 +110,7 @@ class _Digest:
             planner.add(one)
         return planner
 
-    def _print_plan(self, planner: Planner, guess: Estimate, cast: Forecast) -> int:
+    def _print_plan(self, planner: Planner, guess: Estimate, cast: Forecast, unpriced: tuple[str, ...]) -> int:
         if self._options.json:
             plan = {
                 "files": planner.totals.files,
@@ -122,6 +122,7 @@ class _Digest:
                 "dollars": None if cast.cost is None else cast.cost / 1e12,
                 "seconds_at_least": round(cast.seconds, 1),
                 "bound_by": cast.limit,
+                "unpriced": unpriced,
             }
             _print_json(plan)
         else:
@@ -219,6 +220,9 @@ class _Digest:
             from ...actors.embedded import NOTICE  # noqa: PLC0415 - its vocabulary is loaded only where it is used
 
             notice = NOTICE
+        if gathered.stale:
+            older = f"{gathered.stale:,} answers are older ones from the cache, since no model answered."
+            notice = f"{notice} {older}".strip()
         facts = Facts(
             title=Path(self._options.path).resolve().name or "/",
             started=self._started,
@@ -258,6 +262,9 @@ def _outcome(report: Report, paths: list[Path], code: int) -> dict[str, Any]:
             "input_tokens": bill.input_tokens,
             "output_tokens": bill.output_tokens,
             "dollars": bill.cost,
+            "open_dollars": bill.open_cost,
+            "hedges": bill.hedges,
+            "unpriced": bill.unpriced,
         },
         "failures": [{"path": failure.path, "cause": failure.cause} for failure in report.failures],
         "seconds": report.seconds,

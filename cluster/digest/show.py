@@ -160,9 +160,11 @@ def result(console: Console, report: Report, paths: list[Path], shorten: Callabl
         highlight=False,
     )
     cost = "?" if bill.cost is None else f"${bill.cost}"
+    beside = [f"up to ${bill.open_cost} more for replies not seen to their end"] if float(bill.open_cost) else []
+    beside += [f"unknown prices of {', '.join(bill.unpriced)}"] if bill.unpriced else []
     console.print(
         f"{bill.calls:,} calls, {bill.input_tokens:,} tokens in, {bill.output_tokens:,} out, {cost}"
-        f"{' + unknown prices of ' + ', '.join(bill.unpriced) if bill.unpriced else ''}, {duration(report.seconds)}",
+        f"{''.join(f' + {one}' for one in beside)}, {duration(report.seconds)}",
         highlight=False,
     )
     for failure in report.failures[:10]:

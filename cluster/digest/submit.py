@@ -43,6 +43,7 @@ def job_spec(
         reduce_budget=settings.reduce_budget,
         question=question,
         nodes=plan.nodes,
+        cache=settings.cache,
     )
     return JobSpec(
         id=f"digest-{os.urandom(4).hex()}",

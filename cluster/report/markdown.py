@@ -73,6 +73,10 @@ def _bill(bill: Bill) -> Iterator[str]:
     yield "\n".join(rows)
     if bill.unpriced:
         yield f"No price is known for {', '.join(_code(name) for name in bill.unpriced)}: not in the total."
+    if bill.hedges:
+        yield f"{bill.hedges:,} of the attempts were second requests beside a late first one."
+    if float(bill.open_cost):
+        yield f"Requests whose reply was never seen to its end may have cost {_dollars(bill.open_cost)} besides."
 
 
 def _row(name: str, row: Bill | ModelBill) -> str:

@@ -90,7 +90,9 @@ function bill() {
   const table = make("table", {}, make("thead", {}, cells("th", ["Model", "Calls", "Attempts", "Tokens read", "Tokens written", "Cost"])),
     make("tbody", {}, ...bill.models.map((it) => cells("td", line(it, it.model)))), make("tfoot", {}, cells("td", line(bill, "Total"))));
   const unknown = bill.unpriced.length ? make("p", { cls: "small" }, `No price is known for ${bill.unpriced.join(", ")}: not in the total.`) : null;
-  return foldable("bill", "Bill by model", plural(bill.models.length, "model"), false, make("div", { cls: "scroll" }, table), unknown);
+  const hedges = bill.hedges ? make("p", { cls: "small" }, `${number(bill.hedges)} of the attempts were second requests beside a late first one.`) : null;
+  const open = Number(bill.open_cost) ? make("p", { cls: "small" }, `Requests whose reply was never seen to its end may have cost ${dollars(bill.open_cost)} besides.`) : null;
+  return foldable("bill", "Bill by model", plural(bill.models.length, "model"), false, make("div", { cls: "scroll" }, table), unknown, hedges, open);
 }
 
 function notes() {

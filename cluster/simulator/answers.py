@@ -10,7 +10,8 @@ from .schema import breaking, example
 from .settings import Answer
 
 _MARKER = re.compile(r"^=== (\S+)", re.MULTILINE)
-_WORDS = "the quick answer of a model that was never trained, told again until its tokens are spent; "
+# No part of it comes twice: who goes on with a broken answer has to see where it broke.
+_WORDS = "".join(f"part {number} of an answer by a model that was never trained; " for number in range(8000))
 _PROSE = "This answer is plain prose, whatever form was asked for."
 
 
@@ -97,7 +98,9 @@ def _digest(paths: list[str]) -> str:
 def _echo(seed: int, wanted: int, cap: int) -> Reply:
     tokens = min(wanted, cap)
     chars = tokens * CHARS_PER_TOKEN
-    text = f"{seed:016x} " + _WORDS * (chars // len(_WORDS) + 1)
+    text = f"{seed:016x} {_WORDS[:chars]}"
+    if len(text) < chars:
+        text += _WORDS * (chars // len(_WORDS))
     return Reply(text[:chars], tokens, "length" if wanted > cap else "stop")
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ...actors.call.outcome import CallOutcome
+from ...actors.used import by_candidate
 from ...protocols.chat import ChatRequest, render_message
 from ...protocols.digest import Node, Pack, Summary
 from ...protocols.jobs import JobSpec
@@ -23,7 +24,10 @@ if TYPE_CHECKING:  # a driver reads answers and calls nobody: aiohttp's and the 
 
 
 class DigestSpec(msgspec.Struct, frozen=True):
-    """A digest's own settings, as they travel in `JobSpec.spec`; tokens, and the reduce tree."""
+    """A digest's own settings, as they travel in `JobSpec.spec`; tokens, and the reduce tree.
+
+    `cache`: an earlier answer to the same request will do, and answers may be kept.
+    """
 
     map_model: str
     reduce_model: str
@@ -32,6 +36,7 @@ class DigestSpec(msgspec.Struct, frozen=True):
     reduce_budget: int
     question: str
     nodes: tuple[Node, ...]
+    cache: bool = False
 
 
 class Answer(msgspec.Struct, frozen=True, array_like=True):
@@ -82,7 +87,7 @@ class DigestInterpreter:
         spec = self._spec
         pack = msgspec.msgpack.decode(item, type=Pack)
         request = map_request(pack.chunks, model=spec.map_model, max_tokens=spec.map_answer, question=spec.question)
-        outcome = await caller.call(request, tokens=pack.tokens + 250)
+        outcome = await self._ask(request, pack.tokens + 250, caller)
         if outcome.reply is None:
             return _done(number, outcome)
         names = [chunk.path for chunk in pack.chunks]
@@ -141,12 +146,12 @@ class DigestInterpreter:
                 outcome = await self._call(path, [parts[place] for place in batch], caller)
                 _add(total, outcome)
                 if outcome.reply is None:
-                    total.error = outcome.error
+                    total.error, total.rung = outcome.error, outcome.rung
                     return _done(node, total)
                 # A partial summary bears the name of the whole: that tells a reader of the next round what it is.
                 merged.append((path, outcome.reply.text.strip()))
             if len(merged) == 1:
-                total.model = outcome.model
+                total.model, total.reply = outcome.model, outcome.reply
                 return _done(node, total, Answer((merged[0][1],), failed=failed))
             parts = merged
 
@@ -155,7 +160,16 @@ class DigestInterpreter:
         request = reduce_request(
             path, parts, model=spec.reduce_model, max_tokens=spec.reduce_answer, question=spec.question
         )
-        return await caller.call(request, tokens=_prompt_tokens(request))
+        return await self._ask(request, _prompt_tokens(request), caller)
+
+    async def _ask(self, request: ChatRequest, tokens: int, caller: "Caller") -> CallOutcome:
+        """A call whose reply is a model's: a declared answer says nothing about the documents and is no summary."""
+        options = msgspec.structs.replace(caller.defaults, cache=True) if self._spec.cache else None
+        outcome = await caller.call(request, tokens=tokens, options=options)
+        if outcome.rung == "degraded":
+            outcome.reply = None
+            outcome.error = f"only the declared answer was left: {outcome.error or 'nobody could be called'}"
+        return outcome
 
 
 def _prompt_tokens(request: ChatRequest) -> int:
@@ -164,19 +178,29 @@ def _prompt_tokens(request: ChatRequest) -> int:
 
 def _add(total: CallOutcome, one: CallOutcome) -> None:
     total.attempts += one.attempts
+    total.hedges += one.hedges
     total.input_tokens += one.input_tokens
     total.output_tokens += one.output_tokens
+    total.open_cost += one.open_cost
     total.cost = -1 if total.cost < 0 or one.cost < 0 else total.cost + one.cost
+    total.rung = "stale" if "stale" in (total.rung, one.rung) else one.rung
+    total.log += one.log
 
 
 def _done(number: int, outcome: CallOutcome, answer: Answer | None = None) -> ItemDone:
+    reply = outcome.reply if outcome.rung in ("cache", "stale") else None
+    model = reply.model if reply is not None else outcome.model
     return ItemDone(
         number,
         msgspec.msgpack.encode(answer) if answer is not None else b"",
         error="" if answer is not None else outcome.error or "no answer",
-        model=outcome.model,
+        model=model,
         attempts=outcome.attempts,
         input_tokens=outcome.input_tokens,
         output_tokens=outcome.output_tokens,
         cost=outcome.cost,
+        degraded=outcome.degraded,
+        hedges=outcome.hedges,
+        open_cost=outcome.open_cost,
+        used=by_candidate(outcome.log, model),
     )

@@ -5,18 +5,20 @@ import os
 import signal
 import time
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from ...actors.mailbox.ray_peer import in_ray_thread
 from ...actors.shell import ActorShell, log
 from ...protocols.config import Config
-from ...protocols.jobs import EnsureAsk, EnsureReply, JobStatus, Status
+from ...protocols.jobs import EnsureAsk, EnsureReply, JobStatus, Status, TenantStatus
 from ...protocols.messages import Configure, Down, Hello, ProviderAsk, ProviderSnapshot
 from ..children import SUPERVISOR, ChildSpec, Spawner, check, core_children, provider_children
 from ..proof import differing
 from .core import Announce, Start, TreeOfActors
+
+Told = TypeVar("Told")
 
 LATER_S: Final = 0.7
 """Processes that start at once share two cores: started all together, the first mapped chunk came 0.5 s later."""
@@ -101,27 +103,33 @@ class Director(ActorShell):
         asks = [self.post.ask(name, ProviderAsk(), timeout=2.0) for name in providers]
         accounts = await asyncio.gather(*asks, return_exceptions=True)
         jobs = await self._jobs()
+        tenants = await self._of_supervisor("spending", list[TenantStatus]) or ()
         now = time.monotonic()
         idle = 0.0 if any(job.state in ("open", "running") for job in jobs) else now - self._asked_at
         status = Status(
             children=self._tree.status(now=now),
             accounts=tuple(one for one in accounts if isinstance(one, ProviderSnapshot)),
             jobs=jobs,
+            tenants=tuple(tenants),
             idle_s=idle,
             stops_after_s=self._idle_s if self._keeper else 0.0,
         )
         return msgspec.msgpack.encode(status)
 
     async def _jobs(self) -> tuple[JobStatus, ...]:
+        return tuple(await self._of_supervisor("jobs", list[JobStatus]) or ())
+
+    async def _of_supervisor(self, method: str, kind: type[Told]) -> Told | None:
+        """What the Supervisor says; None where there is none."""
         handle = self._handles.get(SUPERVISOR)
         if handle is None or SUPERVISOR not in self._tree.alive():
-            return ()
+            return None
         try:
-            data = await handle.jobs.remote()
+            data = await getattr(handle, method).remote()
         except Exception as error:  # noqa: BLE001 - it died just now: its jobs are shown when it is back
-            log.info("no_jobs", cause=str(error).split("\n", 1)[0])
-            return ()
-        return tuple(msgspec.msgpack.decode(data, type=list[JobStatus]))
+            log.info("not_told", what=method, cause=str(error).split("\n", 1)[0])
+            return None
+        return msgspec.msgpack.decode(data, type=kind)
 
     async def shutdown(self) -> None:
         """Ends all children, the last started first."""

@@ -12,7 +12,7 @@ from ...actors.mapper.blocks import decode_spec
 from ...actors.shell import ActorShell, log
 from ...protocols.envelope import Envelope
 from ...protocols.errors import ConfigError, UnderstudyError
-from ...protocols.jobs import JobStatus, Page
+from ...protocols.jobs import JobStatus, Page, TenantStatus
 from ...protocols.messages import (
     Absorb,
     CancelJob,
@@ -154,11 +154,18 @@ class Supervisor(ActorShell):
                     failed=core.failed,
                     cost=core.bill.cost,
                     age_s=now - entry.began,
+                    tenant=core.spec.tenant,
                 )
                 for entry in self._jobs.values()
                 for core in [entry.core]
             ]
         )
+
+    async def spending(self) -> bytes:
+        """What each tenant has spent since 00:00 UTC, the one that spent most first, as `list[TenantStatus]`."""
+        spent = self._spending.tenants(day=int(time.time() // DAY_S))
+        rows = [TenantStatus(name, amount) for name, amount in spent.items()]
+        return msgspec.msgpack.encode(sorted(rows, key=lambda row: (-row.spent, row.name)))
 
     def _page(self, entry: _Job, cursor: int) -> Page:
         core = entry.core

@@ -173,7 +173,8 @@ class JobCore:
         if self.spec.max_cost < 0:
             return 1 << 30
         open_nodes = max(self.nodes_wanted - self.nodes_done, 0) / max(self.nodes_wanted, 1)
-        left = self.spec.max_cost - self.bill.cost - self._reserved - int(self.spec.held_back * open_nodes)
+        spent = self.bill.cost + self.bill.open_cost
+        left = self.spec.max_cost - spent - self._reserved - int(self.spec.held_back * open_nodes)
         return max(left // self.spec.item_cost, 0) if self.spec.item_cost else (1 << 30 if left > 0 else 0)
 
     def _affordable(self) -> bool:
@@ -205,12 +206,12 @@ class JobCore:
             self.bill = self.bill.add(one)
             if one.item in out:
                 self._reserved -= self.spec.item_cost
-                self._purse.settle(self.spec.item_cost, max(one.cost, 0), day=out.pop(one.item))
+                self._purse.settle(self.spec.item_cost, one.spent, day=out.pop(one.item))
             elif (mapper, one.item) in self._lost:
                 self._settle_late(mapper, one)
                 self._late(one.item)
-            elif one.cost > 0:
-                self._purse.settle(0, one.cost, day=self._day)
+            elif one.spent:
+                self._purse.settle(0, one.spent, day=self._day)
             if not self._done[one.item]:
                 self._done[one.item] = 1
                 self.done += 1
@@ -219,7 +220,7 @@ class JobCore:
         return new
 
     def _settle_late(self, mapper: str, done: ItemDone) -> None:
-        self._purse.settle(0, max(done.cost, 0) - self.spec.item_cost, day=self._lost.pop((mapper, done.item)))
+        self._purse.settle(0, done.spent - self.spec.item_cost, day=self._lost.pop((mapper, done.item)))
 
     def _late(self, item: int) -> None:
         """A Mapper that was thought dead has answered: its cost is known, and nobody else need be given the item."""
@@ -233,7 +234,7 @@ class JobCore:
         self.nodes_done += 1
         self.bill = self.bill.add(done)
         last = self.nodes_done >= self.nodes_wanted
-        self._release((self._holding or 0) if last else self.spec.held_back // self.nodes_wanted, max(done.cost, 0))
+        self._release((self._holding or 0) if last else self.spec.held_back // self.nodes_wanted, done.spent)
 
     def _release(self, most: int, spent: int) -> None:
         """Up to `most` of what is held for merging turned out to cost `spent`."""
@@ -257,8 +258,8 @@ class JobCore:
         for one in done:
             if (mapper, one.item) in self._lost:
                 self._settle_late(mapper, one)
-            elif one.cost > 0:
-                self._purse.settle(0, one.cost, day=self._day)
+            elif one.spent:
+                self._purse.settle(0, one.spent, day=self._day)
 
     def cancel(self) -> None:
         """Somebody asked to stop."""
