@@ -14,6 +14,7 @@ from test_caller import HEDGE, REQUEST, SHAPED, FakeChannel, Reader, caller
 
 from understudy.actors.call.caller import Caller
 from understudy.actors.call.kit import Kit
+from understudy.actors.call.logical import LogicalCall
 from understudy.actors.call.outcome import CallOutcome
 from understudy.actors.call.switchboard import Switchboard
 from understudy.actors.channel.channel import Blocked, Channel
@@ -257,9 +258,8 @@ async def test_a_hedge_that_comes_too_late_is_not_sent(fails: bool) -> None:
     await first.asked.wait()
     first.go.set()  # its task wakes before that of the hedge, which is made now
     logical = _logical(call)
-    logical._disarm()
-    logical._late()
-    assert logical._hedges
+    logical._late.disarm()
+    assert logical._late._send()
     await asyncio.sleep(0.01)
     first.end.set()
     async with asyncio.timeout(1.0):
@@ -273,7 +273,7 @@ def _logical(task: asyncio.Task[Any]) -> Any:
     frame: Any = task.get_coro()
     while frame is not None:
         local = frame.cr_frame.f_locals if frame.cr_frame else {}
-        if hasattr(local.get("self"), "_hedges"):
+        if isinstance(local.get("self"), LogicalCall):
             return local["self"]
         frame = frame.cr_await
     raise AssertionError("no logical call")

@@ -13,7 +13,8 @@ from ...protocols.errors import BudgetSpent, CallError, ContextTooLong, PrivacyR
 from ..channel.channel import Blocked
 from . import aside, preparing, rungs
 from .attempt import Out
-from .hedging import size_class
+from .hedging import Hedger, size_class
+from .lateness import Lateness
 from .outcome import CallOutcome
 from .policy import CallPolicy, GiveUp, Try
 from .stitching import Stitcher
@@ -45,20 +46,18 @@ class LogicalCall:
     __slots__ = (
         "_excluded",
         "_flaws",
-        "_flying",
         "_hedger",
-        "_hedges",
         "_last",
+        "_late",
         "_money",
         "_pieces",
         "_poor",
         "_size",
         "_stop",
-        "_timer",
-        "_ways",
         "began",
         "caller",
         "due",
+        "flying",
         "gate",
         "kit",
         "on_text",
@@ -69,6 +68,7 @@ class LogicalCall:
         "summary",
         "tokens",
         "used",
+        "ways",
         "winner",
     )
 
@@ -106,10 +106,9 @@ class LogicalCall:
         self._pieces: list[str] = []
         #: For each candidate the text and the flaw of its last unusable reply.
         self._flaws: dict[int, tuple[str, str]] = {}
-        self._hedges: dict[asyncio.Task[bool], Out] = {}
         #: The attempts that are out, the first one first, while there may be hedges.
-        self._flying: list[Out] = []
-        self._timer: asyncio.TimerHandle | None = None
+        self.flying: list[Out] = []
+        self._late: Lateness | None = None
 
     # The whole --------------------------------------------------------------------------------------------------------
 
@@ -139,14 +138,14 @@ class LogicalCall:
         candidates = kit.router.candidates(request.model, view, tokens=size, private=private, excluded=self._excluded)
         if not candidates:
             raise BudgetSpent(f"{request.model}: no candidate keeps the bounds of cost and latency")
-        self._ways = [kit.way(one) for one in candidates]
+        self.ways = [kit.way(one) for one in candidates]
         self._hedger = kit.hedger(request.model, route.hedge) if route.hedge and options.hedge else None
         self.policy = CallPolicy(
-            len(self._ways),
+            len(self.ways),
             kit.config.attempts,
             now=self.began,
             rng=kit.rng,
-            windows=[way.window for way in self._ways],
+            windows=[way.window for way in self.ways],
             overflow=options.overflow or route.overflow,
             filtered=options.filtered or route.filtered,
             deadline_s=options.deadline_s,
@@ -154,13 +153,13 @@ class LogicalCall:
         self.policy.attempts = self.used
         if self._hedger is not None:
             self._size = size_class(self.tokens, request.max_tokens, stream=self.on_text is not None)
-            self._hedger.began(self._ways[0].name, self._size, now=self.began)
+            self._hedger.began(self.ways[0].name, self._size, now=self.began)
         await self._until_answered()
         self.used = self.policy.attempts
 
     async def _until_answered(self) -> None:
         policy, outcome = self.policy, self.outcome
-        latencies = [way.latency_s for way in self._ways] if len(self._ways) > 1 else ()
+        latencies = [way.latency_s for way in self.ways] if len(self.ways) > 1 else ()
         while not self._stop:
             verdict = policy.next(now=time.monotonic(), latencies=latencies)
             if isinstance(verdict, Try):
@@ -190,6 +189,8 @@ class LogicalCall:
             decision = chooser.answered(decision, said.text) if said.text else chooser.failed(decision)
         self.request = preparing.with_model(self.request, decision.route)
         self._excluded = decision.excluded
+        if not decision.private and isinstance(self.gate, preparing.Looked):
+            self.gate.found_nothing(self.request)
 
     # One attempt, and its hedges --------------------------------------------------------------------------------------
 
@@ -197,32 +198,32 @@ class LogicalCall:
         place = verdict.candidate
         ready = self._ready(place, verdict)
         if ready is not None and ready.fitted is not None and ready.summarise is not None:
-            ready = await preparing.summarised(self, self._ways[place], ready)
-        if ready is None or not self._affordable(place, ready):
+            ready = await preparing.summarised(self, self.ways[place], ready)
+        if ready is None or not self.affordable(place, ready):
             return False
         role: AttemptRole = "first" if self._last < 0 else "retry" if place == self._last else "fallback"
-        out = Out(self, place, self._ways[place], role, ready)
+        out = Out(self, place, self.ways[place], role, ready)
         if self._pieces:
             out.stitcher = Stitcher(self.emitted)
         self._last = place
         if self._hedger is None or self._pieces:
             return await self.send(out)
-        return await self._hedged(out)
+        return await self._hedged(out, self._hedger)
 
     def _ready(self, place: int, verdict: Try) -> preparing.Ready | None:
         """The request as the verdict wants it; None when the candidate can't take it at all."""
         try:
-            return preparing.prepare(self, self._ways[place], verdict.change, self._flaws.get(place))
+            return preparing.prepare(self, self.ways[place], verdict.change, self._flaws.get(place))
         except ContextTooLong as error:
-            self.outcome.error = f"{self._ways[place].name}: {error}"
+            self.outcome.error = f"{self.ways[place].name}: {error}"
             self.policy.failed(place, "context_too_long", retry_after=None, now=time.monotonic())
             return None
 
-    def _affordable(self, place: int, ready: preparing.Ready) -> bool:
+    def affordable(self, place: int, ready: preparing.Ready) -> bool:
         """Whether the attempt keeps the call's budget at its dearest; else its candidate is out."""
         if self._money < 0:
             return True
-        way = self._ways[place]
+        way = self.ways[place]
         if max(0, way.estimate(ready.tokens, ready.request.max_tokens)) <= self.money_left():
             return True
         self._poor = True
@@ -236,81 +237,37 @@ class LogicalCall:
             return -1
         # Not the bill's sum: that is unknown as soon as one attempt has no price.
         spent = sum(max(one.cost, 0) + one.open_cost for one in self.outcome.log)
-        return max(0, self._money - spent - sum(out.may_cost for out in self._flying))
+        return max(0, self._money - spent - sum(out.may_cost for out in self.flying))
 
-    async def _hedged(self, out: Out) -> bool:
+    async def _hedged(self, out: Out, hedger: Hedger) -> bool:
         """Runs the attempt here, and beside it what is sent when it is late."""
-        out.trace.on_sent = self._arm
-        self._flying.append(out)
+        late = self._late = Lateness(self, hedger, self._size, out)
+        out.trace.on_sent = late.arm
+        self.flying.append(out)
+        answered = False
         try:
             answered = await self.send(out)
-            self._flying.remove(out)
-            while not answered and self._hedges:
-                done, _ = await asyncio.wait(self._hedges, return_when=asyncio.FIRST_COMPLETED)
+            self.flying.remove(out)
+            late.disarm()
+            while not answered and late.tasks:
+                done, _ = await asyncio.wait(late.tasks, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
-                    self._flying.remove(self._hedges.pop(task))
+                    self.flying.remove(late.tasks.pop(task))
                     answered |= task.result()
         finally:
-            self._flying.clear()
-            self._disarm()
-            if self._hedges:
-                await self._end_hedges()
+            self.flying.clear()
+            late.disarm()
+            if late.tasks:
+                await late.end()
         return answered
-
-    async def _end_hedges(self) -> None:
-        """Closes the sockets of those that came second."""
-        left = list(self._hedges)
-        self._hedges.clear()
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
-
-    def _arm(self) -> None:
-        """The attempt has left: from now on it may become late."""
-        assert self._hedger is not None
-        delay_s = self._hedger.delay_s(self._flying[0].way.name, self._size)
-        self._timer = asyncio.get_running_loop().call_later(delay_s, self._late)
-
-    def _disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _late(self) -> None:
-        """The first attempt is late: another one goes out beside it when the budgets allow it."""
-        self._timer = None
-        hedger, first = self._hedger, self._flying[0] if self._flying else None
-        if hedger is None or first is None or first.role == "hedge" or self.winner is not None:
-            return
-        now = time.monotonic()
-        place = self.policy.hedge(first.place, now=now)
-        if place is None or self.policy.attempts + len(self._flying) >= self.kit.config.attempts.max_attempts:
-            return
-        way = self._ways[place]
-        ready = preparing.plain(self, way)
-        if ready is None or not self._affordable(place, ready):
-            return
-        cost = way.estimate(ready.tokens, ready.request.max_tokens)
-        elapsed_s, sent = now - first.trace.sent_at, len(self._hedges)
-        if not hedger.allow(first.way.name, self._size, cost=cost, elapsed_s=elapsed_s, sent=sent):
-            return
-        out = Out(self, place, way, "hedge", ready)
-        self._flying.append(out)
-        self._hedges[asyncio.get_running_loop().create_task(self._second(out))] = out
-        delay_s = hedger.delay_s(first.way.name, self._size)
-        self._timer = asyncio.get_running_loop().call_later(delay_s, self._late)
-
-    async def _second(self, out: Out) -> bool:
-        """Sends a hedge, unless the first words came between its timer and now: then nobody would end it."""
-        return self.winner is None and await self.send(out)
 
     def claim(self, out: Out) -> bool:
         """The attempt has begun to answer; False when another one was before it. All others are ended."""
         if self.winner is None:
             self.winner = out
-            if self._flying:
-                self._disarm()
-                for other in self._flying:
+            if self._late is not None:
+                self._late.disarm()
+                for other in self.flying:
                     if other is not out:
                         other.guard.end("second")
         return self.winner is out

@@ -123,11 +123,11 @@ def gate(config: Config, options: CallOptions) -> Gate | None:
     """Why a request must not leave; None where anything may."""
     if options.private:
         return _told_private
-    return _Looked(pii.gate).reason if config.routing.pii == "private_only" else None
+    return Looked(pii.gate) if config.routing.pii == "private_only" else None
 
 
-class _Looked:
-    """Looks through the same messages once: the router asks, and the last gate before the socket asks again."""
+class Looked:
+    """A gate that looks through the same messages once: the router asks it, and so does the last gate."""
 
     __slots__ = ("_gate", "_messages", "_reason")
 
@@ -136,7 +136,11 @@ class _Looked:
         self._messages: tuple[Message, ...] | None = None
         self._reason = ""
 
-    def reason(self, request: ChatRequest) -> str:
+    def found_nothing(self, request: ChatRequest) -> None:
+        """Somebody else has looked through these messages: they hold nothing."""
+        self._messages, self._reason = request.messages, ""
+
+    def __call__(self, request: ChatRequest) -> str:
         """See `Gate`."""
         if request.messages is not self._messages:
             self._messages, self._reason = request.messages, self._gate(request)

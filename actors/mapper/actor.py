@@ -178,8 +178,7 @@ class Mapper(ActorShell):
         work = self._work.pop(cancel.job, None)
         if work is None:
             return
-        if work.timer is not None:
-            work.timer.cancel()
+        self._flush(work)  # what was answered has been paid for, and stands on the bill
         for task in work.tasks:  # cancelling a task closes its socket and gives its permit back
             task.cancel()
         self.post.spawn(self._board.end(work.spec))

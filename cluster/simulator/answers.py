@@ -11,7 +11,7 @@ from .settings import Answer
 
 _MARKER = re.compile(r"^=== (\S+)", re.MULTILINE)
 # No part of it comes twice: who goes on with a broken answer has to see where it broke.
-_WORDS = "".join(f"part {number} of an answer by a model that was never trained; " for number in range(8000))
+_WORDS = "".join(f"{number}: the quick answer of a model that was never trained; " for number in range(8000))
 _PROSE = "This answer is plain prose, whatever form was asked for."
 
 
