@@ -72,6 +72,8 @@ class Session:
     def _attach(self, address: str) -> None:
         import ray  # noqa: PLC0415
 
+        _quiet_stdout()
+
         try:
             ray.init(
                 address=address,
@@ -167,6 +169,24 @@ class Session:
         except ray.exceptions.RayActorError as error:
             text = str(error).strip().split("\n", 1)[0]
             raise UnderstudyError(f"an actor died before it answered ({text}); run the command again") from None
+
+
+def _quiet_stdout() -> None:
+    """Has Ray's own warnings ("8 PYTHON worker processes have been started") go to standard error.
+
+    Ray prints them to the driver's standard output, `log_to_driver=False` or not, in the middle of what `--json`
+    prints. There is no setting for it; where Ray is otherwise inside, nothing is changed.
+    """
+    from ray._private import worker  # noqa: PLC0415
+
+    print_it = getattr(worker, "print_to_stdstream", None)
+    if print_it is not None and not hasattr(print_it, "quiet"):
+
+        def to_stderr(data: dict[str, Any], **more: Any) -> None:
+            print_it({**data, "is_err": True}, **more)
+
+        to_stderr.quiet = True  # type: ignore[attr-defined]
+        worker.print_to_stdstream = to_stderr
 
 
 def secret_names(config: Config) -> tuple[str, ...]:
