@@ -259,7 +259,7 @@ async def test_a_hedge_that_comes_too_late_is_not_sent(fails: bool) -> None:
     first.go.set()  # its task wakes before that of the hedge, which is made now
     logical = _logical(call)
     logical._late.disarm()
-    assert logical._late._send()
+    assert logical._late._send(1.0)
     await asyncio.sleep(0.01)
     first.end.set()
     async with asyncio.timeout(1.0):

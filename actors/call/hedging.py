@@ -43,6 +43,17 @@ slow call in a hundred is left by a hair, measured so or not; and then a delay a
 _FLAT: Final = 4
 """Sums of buckets over the aims that differ by less count as equal: 6 % at each."""
 
+_SURE: Final = 0.8
+_RAREST: Final = 0.002
+"""A knee is where four in five of the late calls take twice as long; stragglers rarer than 0.2 % make none."""
+
+_CROWD: Final = 8
+_CROWD_SHARE: Final = 0.25
+_PATIENCE: Final = 4.0
+"""When so many calls are late at once, and so large a share of those that are out, it is not one of them that is slow
+but everything, for a moment: hedges would not help, and spend at once what a thousand calls have earned. They are held
+back until a call has taken so many times its delay."""
+
 _GAMMA: Final = 1.05
 _PER_LOG: Final = 1.0 / math.log(_GAMMA)
 _FLOOR_S: Final = 1e-4
@@ -167,6 +178,18 @@ class Tail:
         saved, at, chance = max((self._saved(at, chance), at, chance) for _, at, chance in found)
         return (_EDGES[at], chance) if saved > 0.0 else (0.0, 0.0)
 
+    def knee(self, delay_s: float) -> float:
+        """The first time from `delay_s` on at which most calls that are late are truly slow; 0 where there is none.
+
+        Truly slow is who takes twice as long. Where two kinds of calls mix, fast ones and stragglers, this is the end
+        of the fast ones: a hedge before it mostly goes to a call that would have been answered in a moment.
+        """
+        for at in range(max(_bucket(delay_s), self._low), self._reach(_RAREST) + 1):
+            above = self._above(at)
+            if above and self._above(_bucket(2 * _EDGES[at])) >= _SURE * above:
+                return _EDGES[at]
+        return 0.0
+
     def _saved(self, at: int, chance: float) -> float:
         """Seconds that hedges at the end of bucket `at` save a call in the mean, at least."""
         return self._above(at) * chance * (self._rest[at - self._low] - _EDGES[at] - self.mean_s)
@@ -236,7 +259,7 @@ class Hedger:
         rng: decides where only a part of the late calls is hedged.
     """
 
-    __slots__ = ("_cap", "_classes", "_credit", "_earned", "_rng", "_settings")
+    __slots__ = ("_cap", "_classes", "_credit", "_earned", "_rng", "_settings", "late", "out")
 
     def __init__(self, settings: Hedging, *, rng: random.Random) -> None:
         self._settings = settings
@@ -244,6 +267,8 @@ class Hedger:
         self._earned = int(settings.share * _WHOLE)
         self._cap = max(_LEAST_BURST * _WHOLE, self._earned * _BURST_CALLS)
         self._credit = 0
+        #: Calls that are out and watched, and those of them that are late. Counted by who watches them.
+        self.out = self.late = 0
         self._classes: dict[tuple[str, str], _Class] = {}
 
     def began(self, key: str, size: str, *, now: float) -> None:
@@ -258,6 +283,11 @@ class Hedger:
         """So many seconds after an attempt began a hedge is due, and a second one when they have passed again."""
         known = self._classes.get((key, size))
         return self._settings.initial_s if known is None else known.delay_s
+
+    def crowded(self, elapsed_s: float, delay_s: float) -> bool:
+        """True while so much is late at once that a call which has taken `elapsed_s` is better waited for."""
+        many = self.late > max(_CROWD, self.out * _CROWD_SHARE)
+        return many and elapsed_s < _PATIENCE * delay_s
 
     def allow(self, key: str, size: str, *, cost: int, elapsed_s: float, sent: int) -> bool:
         """True when a hedge may go out now, which then counts against the budget.
@@ -299,6 +329,9 @@ class Hedger:
         if not known.delay_s:
             known.delay_s = tail.quantile(self._settings.quantile)
             known.chance = min(1.0, planned / (1.0 - self._settings.quantile))
+        knee_s = tail.knee(known.delay_s)
+        if knee_s > known.delay_s:  # what is spent before it is missing for those that are truly slow
+            known.delay_s, known.chance = knee_s, min(1.0, planned / max(tail.longer(knee_s), 1e-9))
 
     def _pays(self, tail: Tail, cost: int, elapsed_s: float) -> bool:
         """True when what a hedge is expected to save is worth more than it costs, or price is no matter."""

@@ -16,8 +16,10 @@ _LAG_S: Final = 0.005
 unread. A burst of work would otherwise spend at once what a thousand calls have earned."""
 _MOST_LAGS: Final = 4
 """So often a process that is late looks again; one that always is would else never hedge."""
+_AGAIN: Final = 0.25
 _GROWTH: Final = 1.5
-"""After a refusal the wait grows by this factor: what was refused for want of credit may be allowed later."""
+"""After a refusal it looks again when a quarter of the delay has passed, then less and less often: a call that was
+refused for want of credit, or by chance, is more surely slow by then."""
 
 
 class Lateness:
@@ -30,7 +32,19 @@ class Lateness:
         first: the attempt.
     """
 
-    __slots__ = ("_call", "_due", "_first", "_hedger", "_lags", "_size", "_timer", "_wait_s", "tasks")
+    __slots__ = (
+        "_again_s",
+        "_call",
+        "_delay_s",
+        "_due",
+        "_first",
+        "_hedger",
+        "_lags",
+        "_late",
+        "_size",
+        "_timer",
+        "tasks",
+    )
 
     def __init__(self, call: "LogicalCall", hedger: Hedger, size: str, first: Out) -> None:
         self._call = call
@@ -38,18 +52,27 @@ class Lateness:
         self._size = size
         self._first = first
         self._timer: asyncio.TimerHandle | None = None
-        self._due = self._wait_s = 0.0
+        self._due = self._delay_s = self._again_s = 0.0
         self._lags = 0
+        #: None before it has left and when it is over; then whether it is late.
+        self._late: bool | None = None
         #: The hedges that are out.
         self.tasks: dict[asyncio.Task[bool], Out] = {}
 
     def arm(self) -> None:
         """The attempt has left: from now on it may become late."""
-        self._wait_s = self._hedger.delay_s(self._first.way.name, self._size)
-        self._look_in(self._wait_s)
+        self._delay_s = self._hedger.delay_s(self._first.way.name, self._size)
+        self._again_s = self._delay_s * _AGAIN
+        self._hedger.out += 1
+        self._late = False
+        self._look_in(self._delay_s)
 
     def disarm(self) -> None:
         """Nothing more is sent."""
+        if self._late is not None:
+            self._hedger.out -= 1
+            self._hedger.late -= self._late
+            self._late = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -73,17 +96,21 @@ class Lateness:
         if lag_s > _LAG_S and self._lags < _MOST_LAGS:
             self._lags += 1
             self._look_in(lag_s)
-        elif self._send():
-            self._look_in(self._wait_s)
+            return
+        if self._late is False:
+            self._late = True
+            self._hedger.late += 1
+        elapsed_s = time.monotonic() - self._first.trace.sent_at
+        if not self._hedger.crowded(elapsed_s, self._delay_s) and self._send(elapsed_s):
+            self._look_in(self._delay_s)
         elif not self._first.guard.ended:
-            self._wait_s *= _GROWTH
-            self._look_in(self._wait_s)
+            self._look_in(self._again_s)
+            self._again_s *= _GROWTH
 
-    def _send(self) -> bool:
+    def _send(self, elapsed_s: float) -> bool:
         """Sends another attempt when the budgets allow it."""
         call, first = self._call, self._first
-        now = time.monotonic()
-        place = call.policy.hedge(first.place, now=now)
+        place = call.policy.hedge(first.place, now=time.monotonic())
         flying = len(call.flying)
         if place is None or call.policy.attempts + flying >= call.kit.config.attempts.max_attempts:
             return False
@@ -92,7 +119,6 @@ class Lateness:
         if ready is None or not call.affordable(place, ready):
             return False
         cost = way.estimate(ready.tokens, ready.request.max_tokens)
-        elapsed_s = now - first.trace.sent_at
         if not self._hedger.allow(first.way.name, self._size, cost=cost, elapsed_s=elapsed_s, sent=len(self.tasks)):
             return False
         out = Out(call, place, way, "hedge", ready)
