@@ -393,7 +393,7 @@ async def test_a_call_after_its_job_has_ended_fails_at_once() -> None:
     async with asyncio.timeout(1.0):
         outcome = await one.call(REQUEST, tokens=10)
     assert (outcome.reply, outcome.attempts) == (None, 0)
-    assert "closed" in outcome.error
+    assert "ended" in outcome.error
     again = board.caller(spec("k", config))
     assert not again.kit._blocked, "another job's share of the account is open"
     await board.close()

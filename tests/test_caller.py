@@ -469,3 +469,17 @@ async def test_personal_data_is_kept_where_the_configuration_says_so() -> None:
     outcome = await one.call(request, tokens=10)
     assert (outcome.model, outside.calls) == ("private/m", 0)
     assert (await one.call(REQUEST, tokens=10)).model == "a/m"
+
+
+async def test_an_account_that_waits_with_its_breaker_closed_is_waited_for() -> None:
+    """A Retry-After blocks an account though its breaker is closed: the call waits, and goes on."""
+    first = FakeChannel("a", Blocked("a", 0.06, "closed"), "after the wait")
+    outcome = await caller(first).call(REQUEST, tokens=10)
+    assert outcome.reply is not None
+    assert (outcome.reply.text, first.calls, outcome.attempts) == ("after the wait", 2, 1)
+
+
+async def test_an_account_whose_job_has_ended_is_not_waited_for() -> None:
+    """A channel that is closed gives no more permits to this share: the call ends at once."""
+    outcome = await caller(FakeChannel("a", *[Blocked("a", 0.0, "ended")] * 9)).call(REQUEST, tokens=10)
+    assert (outcome.reply, outcome.attempts) == (None, 0)

@@ -289,3 +289,33 @@ def test_follows_a_provider_that_becomes_fast_again() -> None:
     tail.fit()
     assert tail.quantile(0.999) == pytest.approx(0.2, rel=0.06)
     assert len(tail._answered) == 361
+
+
+@given(
+    st.lists(st.floats(0.05, 0.09), min_size=100, max_size=150),
+    st.lists(st.floats(2.0, 4.0), max_size=8),
+)
+def test_the_knee_is_the_end_of_the_fast_ones(fast: list[float], slow: list[float]) -> None:
+    """Between stragglers and the rest the knee is where the rest ends; without stragglers there is none."""
+    tail = Tail()
+    for seconds in fast + slow:
+        tail.add(seconds)
+    tail.fit()
+    knee = tail.knee(0.001)
+    if len(slow) >= 0.01 * (len(fast) + len(slow)):
+        late = [seconds for seconds in fast + slow if seconds > knee]
+        assert 0.0 < knee <= max(fast) * 1.06
+        assert len(slow) >= 0.7 * len(late), "most of those that are late then are stragglers"
+    assert tail.knee(5.0) == 0.0
+
+
+def test_a_crowd_that_is_late_together_is_waited_for() -> None:
+    """When a quarter of all that is out is late at once nothing is hedged, until a call has taken four delays."""
+    hedger = Hedger(Hedging(), rng=random.Random(1))
+    hedger.out, hedger.late = 100, 26
+    assert hedger.crowded(0.1, 0.1)
+    assert not hedger.crowded(0.41, 0.1)
+    hedger.late = 25
+    assert not hedger.crowded(0.1, 0.1)
+    hedger.out, hedger.late = 9, 8
+    assert not hedger.crowded(0.1, 0.1), "eight are no crowd, however few are out"

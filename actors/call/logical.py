@@ -352,6 +352,6 @@ class LogicalCall:
         """Nobody may call the attempt's account now."""
         down = blocked.state == "down"
         self.kit.refused(out.way.candidate.account, blocked.seconds, down=down)
-        down |= blocked.state == "closed"  # to this share, not to others
+        down |= blocked.state == "ended"  # to this share, not to others (a breaker that is "closed" lets calls out)
         self.policy.blocked(out.place, blocked.seconds, down=down, now=time.monotonic())
         self.outcome.error = self.outcome.error or str(blocked)

@@ -211,7 +211,7 @@ class HttpChannel:
 
     async def _wait(self, size: int) -> Permit:
         if self._closed:  # grants are not heard any more
-            raise Blocked(self.account, 0.0, "closed")
+            raise Blocked(self.account, 0.0, "ended")
         now = time.monotonic()
         if now < self.lease.blocked_until:
             raise Blocked(self.account, self.lease.blocked_until - now, self.lease.state)
@@ -310,7 +310,7 @@ class HttpChannel:
     async def close(self) -> None:
         """Gives the permits back and says what is left to say; the sockets are the transport's."""
         self._closed = True
-        self._fail_waiting(Blocked(self.account, 0.0, "closed"))
+        self._fail_waiting(Blocked(self.account, 0.0, "ended"))
         self.lease.close()
         if self._timer is not None:
             self._timer.cancel()
