@@ -182,8 +182,8 @@ def _quiet_stdout() -> None:
     print_it = getattr(worker, "print_to_stdstream", None)
     if print_it is not None and not hasattr(print_it, "quiet"):
 
-        def to_stderr(data: dict[str, Any], **more: Any) -> None:
-            print_it({**data, "is_err": True}, **more)
+        def to_stderr(data: Any, ignore_prefix: bool) -> None:
+            print_it({**data, "is_err": True}, ignore_prefix)
 
         to_stderr.quiet = True  # type: ignore[attr-defined]
         worker.print_to_stdstream = to_stderr
