@@ -18,6 +18,7 @@
     │   ├── QuotaImpossible         the call is larger than the whole quota
     │   └── PrivacyRefused          what must not leave was stopped at the last gate
     ├── BudgetSpent                 attempts, time or money of a logical call or job are used up
+    ├── StepFailed                  a step of a workflow has failed; its policy decides what follows
     ├── Cancelled                   somebody asked for the work to stop
     └── ActorError
         ├── ActorDied               the actor died before it answered
@@ -164,6 +165,10 @@ class PrivacyRefused(CallError):
 
 class BudgetSpent(UnderstudyError):
     """Raised when a logical call or a job has used up its attempts, its time or its money. The text says which."""
+
+
+class StepFailed(UnderstudyError):
+    """Raised when a step of a workflow has failed; the step's policy decides what follows. The text is the cause."""
 
 
 class Cancelled(UnderstudyError):

@@ -1,0 +1,90 @@
+"""The small ones: a value, a function, an approval, an escalation, and a sub-workflow by name."""
+
+import asyncio
+import functools
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from pydantic_core import PydanticSerializationError, to_jsonable_python
+
+from ...protocols.errors import ConfigError, StepFailed
+from ...protocols.jobs import ApprovalAsk
+from ...protocols.workflow.basic import Approve, Escalate, Function, Use, Value
+from ..workflow import templates
+from ..workflow.frame import Frame
+from ..workflow.signals import Escalated, Parked
+from ..workflow.step import perform
+
+
+async def value(node: Value, at: Frame) -> Any:
+    """The value, with its templates filled in."""
+    return templates.fill(node.value, at.scope)
+
+
+async def function(node: Function, at: Frame) -> Any:
+    """What the function returns, as JSON; a sync one runs in a thread, so that it holds up nobody."""
+    work = imported(node.call)
+    arguments = templates.fill(node.args, at.scope)
+    try:
+        if inspect.iscoroutinefunction(work):
+            result = await work(**arguments)
+        else:
+            result = await asyncio.to_thread(work, **arguments)
+    except Exception as error:
+        raise StepFailed(f"{node.call}: {type(error).__name__}: {error}"[:500]) from error
+    try:
+        return to_jsonable_python(result)
+    except PydanticSerializationError as error:
+        raise StepFailed(f"{node.call} returned what is no JSON: {error}") from None
+
+
+@functools.lru_cache(maxsize=256)
+def imported(path: str) -> Callable[..., Any]:
+    """The function that an import path names. Raises `ConfigError` when there is none."""
+    module, _, name = path.partition(":")
+    try:
+        found = functools.reduce(getattr, name.split("."), importlib.import_module(module))
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"{path!r} can't be imported: {error}; write it as module:function") from None
+    if not callable(found):
+        raise ConfigError(f"{path!r} is no function")
+    return found  # type: ignore[no-any-return]
+
+
+async def approve(node: Approve, at: Frame) -> Any:
+    """What goes on: the value, or what a person made of it."""
+    verdict = at.run.verdicts.get(at.path)
+    shown = templates.fill(node.value, at.scope)
+    if verdict is None:
+        ask = ApprovalAsk(
+            at.path,
+            templates.render(node.title, at.scope),
+            templates.render(node.show, at.scope),
+            msgspec.json.encode(shown) if node.edit else b"",
+        )
+        raise Parked((ask,))
+    by = f" by {verdict.by}" if verdict.by else ""
+    if not verdict.approved:
+        raise StepFailed(f"rejected{by}" + (f": {verdict.note}" if verdict.note else ""))
+    at.own.note = (
+        f"approved{by}" + (", edited" if verdict.value else "") + (f": {verdict.note}" if verdict.note else "")
+    )
+    return msgspec.json.decode(verdict.value) if verdict.value and node.edit else shown
+
+
+async def escalate(node: Escalate, at: Frame) -> Any:
+    """Hands the case up."""
+    reason = templates.render(node.reason, at.scope)
+    at.own.note = reason
+    raise Escalated(reason, templates.fill(node.value, at.scope), at.path)
+
+
+async def use(node: Use, at: Frame) -> Any:
+    """What the named sub-workflow makes of its input."""
+    given = templates.fill(node.with_, at.scope)
+    inner = at.below(node.flow)
+    known = {"input": given, "previous": given, "steps": at.run.states}
+    return await perform(at.run.flow.flows[node.flow], inner.alone(known))

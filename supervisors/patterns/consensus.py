@@ -1,0 +1,43 @@
+"""Consensus: several models answer, and it is told how far they agree."""
+
+from typing import Any
+
+from ...protocols.errors import StepFailed
+from ...protocols.workflow.patterns import Consensus
+from ..workflow.frame import Frame
+from ..workflow.settling import causes, settle
+from ..workflow.step import perform
+from .agreement import agreement, most_detailed
+from .parallel import branch
+
+
+async def run(node: Consensus, at: Frame) -> dict[str, Any]:
+    """The answer, the agreement, whether a person should look at it, and the votes."""
+    works = [_work(voter, at.below(name)) for name, voter in node.voters.items()]
+    settled = await settle(works, concurrency=len(works))
+    votes = {name: one.value for name, one in zip(node.voters, settled, strict=True) if one.good}
+    errors = [f"{name}: {one.error}" for name, one in zip(node.voters, settled, strict=True) if one.error]
+    quorum = node.quorum or 2
+    if len(votes) < quorum:
+        raise StepFailed(f"{len(votes)} of {len(settled)} have answered, {quorum} have to: {causes(errors)}")
+    values = list(votes.values())
+    found = agreement(values)
+    review = found.score < node.threshold
+    largest = max(found.groups, key=lambda group: (len(group), -group[0]))
+    if review and node.ensemble is not None:
+        answer = await perform(node.ensemble, at.below("ensemble", votes=votes, previous=votes))
+    else:
+        among = [values[place] for place in largest]
+        answer = among[most_detailed(among)] if node.pick == "most_detailed" else among[0]
+    at.run.review |= review
+    at.own.degraded |= bool(errors)
+    at.own.note = f"agreement {found.score:.2f}" + (", to be reviewed" if review else "") + _failed(errors)
+    return {"answer": answer, "agreement": round(found.score, 4), "review": review, "votes": votes}
+
+
+def _failed(errors: list[str]) -> str:
+    return f"; {len(errors)} failed: {causes(errors)}" if errors else ""
+
+
+def _work(voter: Any, at: Frame) -> Any:
+    return lambda: branch(voter, at)

@@ -1,0 +1,157 @@
+"""What a workflow means to Mappers and Reducers: an item is an input, its answer is what the workflow makes of it."""
+
+import asyncio
+import os
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from ...actors.call.caller import Caller
+from ...actors.interpreter import Host
+from ...actors.reducer.growing import GrowingTree, Merge
+from ...protocols.errors import StepFailed
+from ...protocols.jobs import JobSpec, Resumed
+from ...protocols.messages import ItemDone
+from ...protocols.workflow.nodes import Flow, decode_node, walk
+from ...protocols.workflow.patterns import MapReduce
+from ...protocols.workflow.result import FlowResult
+from ...protocols.workflow.spec import FlowSpec
+from ..workflow.frame import Frame, Run
+from ..workflow.memo import Memo
+from ..workflow.merging import merged, size_of
+from ..workflow.money import Allowance
+from ..workflow.signals import Escalated, Parked
+from ..workflow.step import perform
+from .map_flat import place, step_of
+from .registry import PATTERNS
+
+PATH: Final = "understudy.supervisors.patterns.interpreter:FlowInterpreter"
+
+
+class FlowInterpreter:
+    """See `understudy.actors.interpreter.Interpreter`; also `Resumable`, `Attached` and `Growing`."""
+
+    def __init__(self, spec: JobSpec) -> None:
+        self._job = spec
+        self._spec = msgspec.msgpack.decode(spec.spec, type=FlowSpec)
+        self._flow = Flow.model_validate_json(self._spec.flow)
+        self._scope: dict[str, Any] = msgspec.json.decode(self._spec.scope)
+        self._asks = any(_kind(node) == "approve" for root in self._roots() for _, node in walk(root))
+        self._merge = decode_node(self._spec.reduce) if self._spec.reduce else None
+        self._rng = random.Random(os.urandom(8))  # noqa: S311 - jitter, not secrets
+        self._host: Host | None = None
+
+    def _roots(self) -> list[Any]:
+        return [self._flow.run, *self._flow.flows.values()]
+
+    def attach(self, host: Host) -> None:
+        """Work is done at `host` from now on."""
+        self._host = host
+
+    # Map --------------------------------------------------------------------------------------------------------------
+
+    async def map(self, number: int, item: bytes, caller: Caller) -> ItemDone:
+        """Runs the workflow on an input."""
+        return await self._run(number, item, caller, Memo(keeps=self._asks), {})
+
+    async def resume(self, number: int, item: bytes, caller: Caller, state: bytes) -> ItemDone:
+        """Goes on with a run that waited for people."""
+        resumed = msgspec.msgpack.decode(state, type=Resumed)
+        return await self._run(number, item, caller, Memo(resumed.memo), resumed.verdicts)
+
+    async def _run(self, number: int, item: bytes, caller: Caller, memo: Memo, verdicts: Mapping[str, Any]) -> ItemDone:
+        run = self._new_run(number, caller, memo, verdicts)
+        value = msgspec.json.decode(item)
+        names = {self._spec.bind: value, "previous": value, "steps": run.states}
+        if self._spec.bind != "input":
+            names["index"] = number
+        at = Frame(run, self._spec.path, {**self._scope, **names}, [])
+        if self._spec.cost >= 0:
+            at = at.bounded(Allowance(cost=self._spec.cost, name="the budget of one run"))
+        return await self._answer(run, number, at)
+
+    def _new_run(self, number: int, caller: Caller, memo: Memo, verdicts: Mapping[str, Any]) -> Run:
+        return Run(
+            number,
+            self._flow,
+            caller,
+            patterns=PATTERNS,
+            spec=self._job,
+            host=self._host,
+            memo=memo,
+            verdicts=verdicts,
+            rng=self._rng,
+        )
+
+    async def _answer(self, run: Run, number: int, at: Frame) -> ItemDone:
+        limit = self._flow.deadline_s if self._spec.path == "run" else None
+        try:
+            async with asyncio.timeout(limit):
+                output = await perform(self._flow.run, at if limit is None else at.within(limit))
+        except Parked as parked:
+            memo = run.memo.encoded(run.records, run.coverage)
+            return run.tally.done(number, data=msgspec.msgpack.encode(list(parked.asks)), parked=memo)
+        except Escalated as case:
+            return self._failed(run, number, f"escalated, and no route takes it: {case.reason}")
+        except TimeoutError:
+            return self._failed(run, number, f"not done within the workflow's deadline of {limit:g} s")
+        except StepFailed as error:
+            return self._failed(run, number, str(error))
+        return run.tally.done(number, data=_result(run, output), degraded=run.degraded or run.tally.degraded)
+
+    @staticmethod
+    def _failed(run: Run, number: int, error: str) -> ItemDone:
+        return run.tally.done(number, data=_result(run, None), error=error or "failed", degraded=run.degraded)
+
+    # Reduce -----------------------------------------------------------------------------------------------------------
+
+    def growing(self) -> GrowingTree:
+        """The tree of a wide map-reduce."""
+        return GrowingTree(self._spec.budget)
+
+    def size(self, done: ItemDone) -> int:
+        """Tokens of a part."""
+        return size_of(done)
+
+    async def merge(self, merge: Merge, children: Mapping[int, ItemDone], caller: Caller) -> ItemDone:
+        """One merge of a wide map-reduce."""
+        node = self._merge
+        assert isinstance(node, MapReduce)
+        run = self._new_run(-1, caller, Memo(keeps=False), {})
+        scope = {**self._scope, "steps": run.states}
+        at = Frame(run, f"{self._spec.path.removesuffix('/each')}/{place(merge)}", scope, [])
+        try:
+            part = await merged(step_of(node, merge, self._spec.total), merge, children, at)
+        except StepFailed as error:
+            return run.tally.done(merge.node, error=str(error) or "failed")
+        return run.tally.done(merge.node, data=msgspec.msgpack.encode(part), degraded=run.degraded)
+
+    def tree(self) -> Sequence[Sequence[int]]:
+        """A workflow's trees grow; none is drawn before."""
+        return ()
+
+    def leaves(self, done: ItemDone) -> Sequence[ItemDone]:  # noqa: ARG002 - the protocol's
+        """See `tree`."""
+        return ()
+
+    async def reduce(self, node: int, children: Mapping[int, ItemDone], caller: Caller) -> ItemDone:
+        """See `tree`. Raises `StepFailed`."""
+        raise StepFailed(f"node {node} belongs to no tree that was drawn before")
+
+
+def _kind(node: object) -> str:
+    return str(getattr(node, "kind", ""))
+
+
+def _result(run: Run, output: Any) -> bytes:
+    result = FlowResult(
+        msgspec.json.encode(output),
+        tuple(run.records),
+        run.degraded or run.tally.degraded,
+        run.stopped,
+        tuple(run.coverage),
+        run.review,
+    )
+    return msgspec.msgpack.encode(result)

@@ -1,0 +1,100 @@
+"""The variants `reduce` and `collapse`: merged in order, in groups where all would not fit, while maps still run."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from ...actors.reducer.growing import GrowingTree, Merge, items_of, level_of
+from ...actors.reducer.local import grow
+from ...protocols.errors import StepFailed
+from ...protocols.messages import ItemDone
+from ...protocols.workflow.nodes import encode_node
+from ...protocols.workflow.patterns import MapReduce
+from ...protocols.workflow.spec import FlowSpec, Part
+from ...protocols.workflow.step import Step
+from ..workflow.frame import Frame
+from ..workflow.mapping import answers
+from ..workflow.merging import Missing, merged, size_of
+from ..workflow.settling import MOST
+from ..workflow.signals import Escalated, Parked
+from ..workflow.wide import feed, is_wide, job_spec
+from ..workflow.window import merge_budget
+from .chunks import Chunk
+from .reduced import Reduced
+
+
+async def run(node: MapReduce, chunks: Sequence[Chunk], at: Frame) -> Reduced:
+    """See `MapReduce`."""
+    assert node.reduce is not None
+    nodes = [node.reduce, node.collapse or node.reduce]
+    budget = node.budget or min(merge_budget(one, at.run.caller) for one in nodes)
+    if is_wide(node.map, len(chunks), at):
+        return await _wide(node, chunks, budget, at)
+    return await _at_home(node, chunks, budget, at)
+
+
+async def _at_home(node: MapReduce, chunks: Sequence[Chunk], budget: int, at: Frame) -> Reduced:
+    total = len(chunks)
+    left: list[Parked | Escalated] = []
+
+    async def merge(what: Merge, children: Mapping[int, ItemDone]) -> ItemDone:
+        try:
+            part = await merged(step_of(node, what, total), what, children, at.below(place(what)))
+        except (Parked, Escalated) as signal:
+            left.append(signal)
+            return ItemDone(what.node, error="it waits for people")
+        return ItemDone(what.node, msgspec.msgpack.encode(part))
+
+    values = [chunk.value for chunk in chunks]
+    grown = await grow(
+        GrowingTree(budget),
+        answers(node.map, values, at, bind=node.as_, concurrency=node.concurrency),
+        merge,
+        size=size_of,
+        width=node.concurrency or MOST,
+    )
+    if left:
+        raise left[0]
+    assert grown.root is not None
+    return _reduced(grown.root, grown.depth, grown.merges)
+
+
+def _reduced(root: ItemDone, depth: int, merges: int) -> Reduced:
+    if root.error:
+        raise StepFailed(root.error)
+    part = msgspec.msgpack.decode(root.data, type=Part)
+    return Reduced(msgspec.json.decode(part.value), list(part.missing), depth, merges)
+
+
+async def _wide(node: MapReduce, chunks: Sequence[Chunk], budget: int, at: Frame) -> Reduced:
+    """The maps go to all Mappers, their answers to a Reducer, which merges while they come; one answer comes back."""
+    merge = FlowSpec(b"", reduce=encode_node(node), budget=budget, total=len(chunks))
+    spec = job_spec(node.map, at, bind=node.as_, count=len(chunks), concurrency=node.concurrency, merge=merge)
+    root: ItemDone | None = None
+    merges = 0
+    missing: list[Missing] = []
+    nodes: dict[int, ItemDone] = {}
+    async for page in feed(spec, (chunk.value for chunk in chunks), at):
+        missing += [(done.item, done.item + 1, done.error) for done in page.items if done.error]
+        merges += len(page.nodes)
+        nodes = {done.item: done for done in page.nodes if done.data or done.error} or nodes
+        if page.root >= 0:
+            root = nodes.get(page.root, root)
+    if root is None:
+        raise StepFailed(missing[0][2] if missing else "its items' job ended without an answer")
+    return _reduced(root, level_of(root.item), merges)
+
+
+def step_of(node: MapReduce, merge: Merge, total: int) -> Step:
+    """The last merge reads all and is the reduce; those before it collapse."""
+    last = items_of(merge.node) == range(total)
+    step = node.reduce if last or node.collapse is None else node.collapse
+    assert step is not None
+    return step
+
+
+def place(merge: Merge) -> str:
+    """Where a merge stands below its step, by the chunks it covers."""
+    items: Any = items_of(merge.node)
+    return f"reduce/{items.start}-{items.stop}"

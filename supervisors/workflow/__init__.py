@@ -1,0 +1,1 @@
+"""What runs, checks, plans and draws workflows, whatever their patterns are."""

@@ -1,0 +1,71 @@
+"""The map of a map-reduce: an answer for each item, as it comes, from here or from a job of its own."""
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import msgspec
+
+from ...protocols.errors import StepFailed
+from ...protocols.messages import ItemDone
+from ...protocols.workflow.result import FlowResult
+from ...protocols.workflow.step import Step
+from .frame import Frame
+from .settling import MOST
+from .signals import Parked
+from .step import perform
+from .wide import feed, is_wide, job_spec
+
+
+async def answers(
+    node: Step, items: Sequence[Any], at: Frame, *, bind: str, concurrency: int | None
+) -> AsyncIterator[ItemDone]:
+    """Each item's answer once, in the order they come; `data` is a `FlowResult`, a failure is named in `error`.
+
+    Raises:
+        Parked: people have to answer first; all other items are done by then.
+    """
+    if is_wide(node, len(items), at):
+        async for page in feed(job_spec(node, at, bind=bind, count=len(items), concurrency=concurrency), items, at):
+            for done in page.items:
+                yield done
+        return
+    async for done in _at_home(node, items, at, bind=bind, concurrency=concurrency or MOST):
+        yield done
+
+
+async def _at_home(
+    node: Step, items: Sequence[Any], at: Frame, *, bind: str, concurrency: int
+) -> AsyncIterator[ItemDone]:
+    waiting = iter(enumerate(items))
+    tasks: set[asyncio.Task[ItemDone]] = set()
+    parked: list[Parked] = []
+    try:
+        while True:
+            while len(tasks) < concurrency and (found := next(waiting, None)) is not None:
+                number, item = found
+                inner = at.below("map").below(number, **{bind: item, "index": number, "previous": item})
+                tasks.add(asyncio.ensure_future(_one(node, number, dataclasses.replace(inner, undo=[]), parked)))
+            if not tasks:
+                break
+            done, tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                yield task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    if parked:
+        raise Parked(tuple(ask for one in parked for ask in one.asks))
+
+
+async def _one(node: Step, number: int, at: Frame, parked: list[Parked]) -> ItemDone:
+    try:
+        value = await perform(node, at)
+    except StepFailed as error:
+        return ItemDone(number, error=str(error) or "failed")
+    except Parked as asked:
+        parked.append(asked)
+        return ItemDone(number, error="it waits for people")
+    return ItemDone(number, msgspec.msgpack.encode(FlowResult(msgspec.json.encode(value))))

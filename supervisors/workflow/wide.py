@@ -1,0 +1,154 @@
+"""Wide fan-outs: a job of their own, whose items go to all Mappers and whose answers come back as they are made.
+
+What runs for each item is the same interpreter; it sees the names that its templates use and no more, so that a list of
+a million items is not sent along with each.
+"""
+
+import asyncio
+import math
+import os
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import msgspec
+
+from ...actors.interpreter import Child
+from ...protocols.errors import StepFailed, UnderstudyError
+from ...protocols.jobs import JobSpec, Page
+from ...protocols.workflow import Flow, encode
+from ...protocols.workflow.nodes import decode_node
+from ...protocols.workflow.result import FlowResult
+from ...protocols.workflow.spec import FlowSpec, item
+from ...protocols.workflow.step import Step
+from .frame import Frame
+from .money import NO_LIMIT
+from .names import names_used, stays_home
+from .settling import Settled
+
+WIDE: Final = 128
+"""More items than this are a job of their own: a job costs about 10 ms, and two Mappers do twice as much as one."""
+BLOCK_BYTES: Final = 500_000
+BLOCK_ITEMS: Final = 2_000
+
+
+def is_wide(node: Step, count: int, at: Frame) -> bool:
+    """Whether so many items are a job of their own.
+
+    Not where a step has to stay with its run, nor where calls or tokens are counted: only money is shared out to a job.
+    """
+    if count <= WIDE or at.run.host is None or stays_home(node):
+        return False
+    return all(one.calls >= NO_LIMIT and one.tokens >= NO_LIMIT for one in at.allowances)
+
+
+async def each_wide(
+    node: Step, items: Sequence[Any], at: Frame, *, bind: str, concurrency: int | None
+) -> list[Settled]:
+    """What became of each item, in their order."""
+    settled: list[Settled] = [Settled(error="it was never answered")] * len(items)
+    spec = job_spec(node, at, bind=bind, count=len(items), concurrency=concurrency)
+    async for page in feed(spec, items, at):
+        for done in page.items:
+            if done.error:
+                settled[done.item] = Settled(error=done.error)
+            else:
+                result = msgspec.msgpack.decode(done.data, type=FlowResult)
+                settled[done.item] = Settled(result.value)
+                at.own.degraded |= result.degraded
+    return settled
+
+
+def job_spec(
+    node: Step, at: Frame, *, bind: str, count: int, concurrency: int | None, merge: FlowSpec | None = None
+) -> JobSpec:
+    """The child job that runs `node` for each of many items."""
+    run = at.run
+    wanted = names_used(node) | (names_used(decode_node(merge.reduce)) if merge is not None else frozenset())
+    flow = Flow.model_construct(_fields_set={"flows", "run"}, name="flow", flows=run.flow.flows, run=node)
+    scope = {name: value for name, value in at.scope.items() if name in wanted and name not in (bind, "steps")}
+    left = min((one.left_cost for one in at.allowances), default=NO_LIMIT)
+    spec = FlowSpec(encode(flow), bind, msgspec.json.encode(scope), f"{at.path}/each")
+    if merge is not None:
+        spec = msgspec.structs.replace(spec, reduce=merge.reduce, budget=merge.budget, total=merge.total)
+    return msgspec.structs.replace(
+        run.spec,
+        id=f"{run.spec.id}-{os.urandom(4).hex()}",
+        title=f"{run.spec.title} {at.path}",
+        spec=msgspec.msgpack.encode(spec),
+        parent=run.spec.id,
+        reduces=merge is not None,
+        grows=merge is not None,
+        quiet=merge is not None,
+        keep=False,
+        watch=False,
+        max_cost=left if left < NO_LIMIT else -1,
+        item_cost=math.ceil(left / max(count, 1)) if left < NO_LIMIT else 0,
+        held_back=0,
+        tenant_day=-1,
+        day=-1,
+        total_width=concurrency or 0,
+    )
+
+
+async def feed(spec: JobSpec, items: Iterable[Any], at: Frame) -> AsyncIterator[Page]:
+    """Hands the items in and gives each page of news, until the job is over.
+
+    What it used stands on the run's bill. Raises `StepFailed` when the job can't go on.
+    """
+    host, own = at.run.host, at.own
+    assert host is not None
+    held, before = max(spec.max_cost, 0), at.run.tally.spent
+    for one in at.allowances:
+        one.reserve(held, 0)
+    try:
+        async with host.children(spec) as child, _feeding(child, items):
+            async for page in child.pages():
+                for done in (*page.items, *page.nodes):
+                    at.run.tally.item(done)
+                    own.calls += bool(done.attempts)
+                    own.attempts += done.attempts
+                    own.cost = -1 if own.cost < 0 or done.cost < 0 else own.cost + done.cost
+                yield page
+                if page.state in ("failed", "cancelled"):
+                    raise StepFailed(page.error or "its items' job was cancelled")
+    except StepFailed:
+        raise
+    except UnderstudyError as error:
+        raise StepFailed(f"its items' job: {error}") from error
+    finally:
+        for one in at.allowances:
+            one.settle(held, 0, at.run.tally.spent - before, 0)
+
+
+@asynccontextmanager
+async def _feeding(child: Child, items: Iterable[Any]) -> AsyncIterator[None]:
+    """Hands items in beside whoever reads the answers: both wait for each other when one is slow."""
+
+    async def hand_in() -> None:
+        for block in blocks(items):
+            await child.add(block)
+        await child.seal()
+
+    task = asyncio.ensure_future(hand_in())
+    try:
+        yield
+        await task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def blocks(items: Iterable[Any]) -> Iterator[list[bytes]]:
+    """The items as blocks of about half a megabyte."""
+    block: list[bytes] = []
+    size = 0
+    for one in items:
+        data = item(one)
+        if block and (size + len(data) > BLOCK_BYTES or len(block) >= BLOCK_ITEMS):
+            yield block
+            block, size = [], 0
+        block.append(data)
+        size += len(data)
+    if block:
+        yield block
