@@ -1,6 +1,7 @@
-"""The smallest interpreter: an item is a prompt, its answer is the reply's text."""
+"""The smallest interpreters: one whose items are prompts, and one that calls nobody."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import msgspec
 
@@ -8,6 +9,10 @@ from ..protocols.chat import ChatRequest, Message, Text
 from ..protocols.jobs import JobSpec
 from ..protocols.messages import ItemDone
 from .call.caller import Caller
+from .reducer.growing import GrowingTree, Merge, level_of
+
+MIRROR_BUDGET: Final = 1000
+"""Answers that `Mirror` merges at once: each counts one."""
 
 
 class EchoSpec(msgspec.Struct, frozen=True):
@@ -56,3 +61,30 @@ class Echo:
     async def reduce(self, node: int, children: Mapping[int, ItemDone], caller: Caller) -> ItemDone:
         """Nothing is reduced: raises `NotImplementedError`."""
         raise NotImplementedError
+
+
+class Mirror(Echo):
+    """Answers an item with its first bytes, without any call: what is left is what actors cost.
+
+    Its trees grow; a node's answer is how many items it covers, so that the root's is how many there were.
+    """
+
+    def __init__(self, spec: JobSpec) -> None:
+        self._most = int(spec.spec or b"64")
+
+    async def map(self, number: int, item: bytes, caller: Caller) -> ItemDone:  # noqa: ARG002 - the protocol's
+        """The item's first bytes: as many as `JobSpec.spec` says, 64 by default."""
+        return ItemDone(number, item[: self._most])
+
+    def growing(self) -> GrowingTree:
+        """See `understudy.actors.reducer.merging.Growing`."""
+        return GrowingTree(MIRROR_BUDGET)
+
+    def size(self, done: ItemDone) -> int:  # noqa: ARG002 - the protocol's
+        """All answers are alike."""
+        return 1
+
+    async def merge(self, merge: Merge, children: Mapping[int, ItemDone], caller: Caller) -> ItemDone:  # noqa: ARG002
+        """How many items the node covers, as a number in ASCII."""
+        covered = sum(int(done.data) if level_of(node) else 1 for node, done in children.items())
+        return ItemDone(merge.node, b"%d" % covered)

@@ -1,12 +1,13 @@
 """What a Mapper or Reducer is handed to know a job's meaning. Actors import no patterns; they load them by path."""
 
 import importlib
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Protocol, Self, runtime_checkable
 
 from ..protocols.errors import ConfigError
-from ..protocols.jobs import JobSpec
-from ..protocols.messages import ItemDone
+from ..protocols.jobs import JobSpec, Page
+from ..protocols.messages import ItemDone, StepEvent
 from .call.caller import Caller
 
 
@@ -29,6 +30,68 @@ class Interpreter(Protocol):
 
     async def reduce(self, node: int, children: Mapping[int, ItemDone], caller: Caller) -> ItemDone:
         """The answer for a node, from those of its children."""
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """An interpreter whose items may park: `map` answers `ItemDone.parked`, and the item goes on when people have."""
+
+    async def resume(self, number: int, item: bytes, caller: Caller, state: bytes) -> ItemDone:
+        """The answer for item `number`, which was parked; it may park again.
+
+        `state` is a `Resumed`: what the item had finished, and the verdicts on all that it asked when it parked last.
+        What it had used by then is on the bill: the answer names only attempts, tokens and cost since.
+        """
+
+
+class Child(Protocol):
+    """A job that works for an item: a context that opens it, and cancels it when it is left before the job is over.
+
+    Raises `ActorDied` where the Supervisor has died, `UnderstudyError` where it refuses.
+    """
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    async def add(self, items: Sequence[bytes]) -> None:
+        """More items, numbered in the order they are added.
+
+        It waits for room: where the job lets its answers go, somebody has to read `pages` meanwhile.
+        """
+
+    async def seal(self) -> None:
+        """No more items will come."""
+
+    def pages(self) -> AsyncIterator[Page]:
+        """News until the job is over, to be read once; the last page's state tells how it ended."""
+
+
+class Host(Protocol):
+    """Where an interpreter works: the Mapper's side of one job."""
+
+    @property
+    def name(self) -> str:
+        """The Mapper's name."""
+
+    def tell(self, event: StepEvent) -> None:
+        """Something happened to a step; told to whoever watches the job, together with others."""
+
+    def children(self, spec: JobSpec, *, nodes: int = 0) -> Child:
+        """A job that works for an item of this one. `nodes`: of its reduce tree, where that was drawn before.
+
+        Its `parent` is set; its id has to be one that no other job has.
+        """
+
+
+@runtime_checkable
+class Attached(Protocol):
+    """An interpreter that wants to know its host; Mappers tell it once, before its first item."""
+
+    def attach(self, host: Host) -> None:
+        """Work is done at `host` from now on."""
 
 
 def load(spec: JobSpec) -> Interpreter:

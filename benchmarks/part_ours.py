@@ -37,7 +37,7 @@ from understudy.protocols.config import (
     Rule,
     encode,
 )
-from understudy.protocols.jobs import EnsureReply, JobSpec, Page
+from understudy.protocols.jobs import LIVE, EnsureReply, JobSpec, Page
 from understudy.supervisors.children import DIRECTOR
 
 BLOCK = 2000
@@ -169,7 +169,7 @@ class Ours:
             for done in page.items:
                 if done.error:
                     sys.stderr.write(f"item {done.item}: {done.error}\n")
-            if page.state not in ("open", "running"):
+            if page.state not in LIVE:
                 return page
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ from cyclopts import App, Parameter
 
 from .. import __version__
 from ..protocols.errors import UnderstudyError, UsageError
+from . import cli_flows
 from .local import begin_early
 
 app = App(
@@ -16,6 +17,7 @@ app = App(
     version=__version__,
     version_flags=["--version"],
 )
+cli_flows.register(app)
 
 
 @app.command
@@ -156,13 +158,16 @@ def route(
 
 
 @app.command
-def schema() -> int:
-    """Print the JSON Schema of understudy.yaml, for editors."""
+def schema(*, flow: Annotated[bool, Parameter(help="of workflows instead", negative="")] = False) -> int:
+    """Print the JSON Schema of understudy.yaml, or of workflows, for editors."""
     import orjson
 
     from .config_file import schema as config_schema
+    from .flow_file import schema as flow_schema
 
-    sys.stdout.write(orjson.dumps(config_schema(), option=orjson.OPT_INDENT_2).decode() + "\n")
+    sys.stdout.write(
+        orjson.dumps((flow_schema if flow else config_schema)(), option=orjson.OPT_INDENT_2).decode() + "\n"
+    )
     return 0
 
 

@@ -1,11 +1,11 @@
 """What `understudy status` shows: accounts, jobs and actors of the cluster."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from rich.console import Console
 from rich.table import Table
 
-from ..protocols.jobs import Status, TenantStatus
+from ..protocols.jobs import JobStatus, Status, TenantStatus
 from ..protocols.messages import ProviderSnapshot
 from .digest.show import duration, money
 
@@ -88,10 +88,26 @@ def _short(number: int) -> str:
 
 def _jobs(status: Status) -> Table:
     table = _table("job", "state", "items", "failed", "spent", "age")
-    for one in status.jobs:
+    for one in sorted(status.jobs, key=_family(status.jobs)):
         age = duration(one.age_s)
-        table.add_row(one.id, one.state, f"{one.done:,}/{one.total:,}", f"{one.failed:,}", money(one.cost), age)
+        # Jobs that work for an item of another stand below it; a state says how many items wait for people.
+        name = f"  {one.id}" if one.parent else one.id
+        state = f"{one.state} ({one.parked:,} parked)" if one.parked else one.state
+        table.add_row(name, state, f"{one.done:,}/{one.total:,}", f"{one.failed:,}", money(one.cost), age)
     return table
+
+
+def _family(jobs: Sequence[JobStatus]) -> Callable[[JobStatus], tuple[int, int]]:
+    """A sort key that puts each job behind the one it works for, and leaves all else in its order."""
+    order = {one.id: place for place, one in enumerate(jobs)}
+    parents = {one.id: one.parent for one in jobs}
+
+    def top(name: str) -> str:
+        while parents[name] in parents:
+            name = parents[name]
+        return name
+
+    return lambda one: (order[top(one.id)], order[one.id])
 
 
 def _actors(status: Status) -> Table:

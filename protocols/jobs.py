@@ -1,12 +1,16 @@
 """What is said about jobs: between a driver, the Director and a Supervisor. Seconds, and picodollars."""
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
-from .messages import ItemDone, ProviderSnapshot
+from .messages import ItemDone, ProviderSnapshot, StepEvent
 
-JobState = Literal["open", "running", "done", "cancelled", "failed"]
+JobState = Literal["open", "running", "waiting", "done", "cancelled", "failed"]
+"""`waiting`: nothing runs, and people have to answer before anything goes on."""
+
+LIVE: Final = ("open", "running", "waiting")
+"""States of a job that is not over."""
 
 
 class JobSpec(msgspec.Struct, frozen=True):
@@ -28,6 +32,14 @@ class JobSpec(msgspec.Struct, frozen=True):
         interactive: somebody waits for it: its calls go before all that are not.
         tenant_day: the most its tenant may spend in a day (UTC), or -1 for no bound.
         day: the most all tenants together may spend in a day, or -1 for no bound.
+        grows: the reduce tree is not drawn before but grows as answers come; its root ends the job.
+        total_width: items at once over all Mappers, for a child job; 0 for `width` at each.
+        keep: answers stay with the Supervisor until the job is forgotten, so that a reader may begin anew; without it
+            they are let go once its reader has asked for what comes after them.
+        watch: tell of each step.
+        parent: the job that this one works for; it ends with it. Empty for a job of its own.
+        quiet: its reader is told that items and nodes are done, not what they answered; only failures and the root of a
+            tree that grows come whole.
     """
 
     id: str
@@ -45,6 +57,54 @@ class JobSpec(msgspec.Struct, frozen=True):
     interactive: bool = False
     tenant_day: int = -1
     day: int = -1
+    grows: bool = False
+    total_width: int = 0
+    keep: bool = True
+    watch: bool = False
+    parent: str = ""
+    quiet: bool = False
+
+
+class ApprovalAsk(msgspec.Struct, frozen=True, array_like=True):
+    """A step that waits for a person: its path, what it is about, what is shown, and the value that may be edited."""
+
+    path: str
+    title: str
+    show: str
+    value: bytes = b"null"
+
+
+class Verdict(msgspec.Struct, frozen=True, array_like=True):
+    """A person's answer to an `ApprovalAsk`.
+
+    Attributes:
+        approved: False ends the step as rejected.
+        value: JSON that takes the place of what was shown; empty where nothing was edited.
+        note: why, for whoever reads the result.
+        by: who answered.
+    """
+
+    approved: bool
+    value: bytes = b""
+    note: str = ""
+    by: str = ""
+
+
+class Resumed(msgspec.Struct, frozen=True, array_like=True):
+    """What an item that was parked goes on with: what it had finished, and the answers by step path."""
+
+    memo: bytes
+    verdicts: dict[str, Verdict]
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """An approval that is open, for people."""
+
+    job: str
+    item: int
+    title: str
+    age_s: float
+    asks: tuple[ApprovalAsk, ...]
 
 
 class Bill(msgspec.Struct, frozen=True):
@@ -88,6 +148,11 @@ class Page(msgspec.Struct, frozen=True):
         nodes: finished nodes of the reduce tree since the cursor.
         restarts: actors that died and were replaced while the job ran.
         accounts: the newest snapshots of the providers.
+        events: what happened to steps since the reader last heard, for a job that is watched.
+        heard: what to give as `heard` next time.
+        missed: events that are gone because the reader was slow.
+        parked: items that wait for people.
+        root: number of the reduce tree's root once it has an answer; -1 before.
     """
 
     state: JobState
@@ -104,6 +169,11 @@ class Page(msgspec.Struct, frozen=True):
     restarts: int = 0
     accounts: tuple[ProviderSnapshot, ...] = ()
     error: str = ""
+    events: tuple[StepEvent, ...] = ()
+    heard: int = 0
+    missed: int = 0
+    parked: int = 0
+    root: int = -1
 
 
 class EnsureAsk(msgspec.Struct, frozen=True):
@@ -152,6 +222,8 @@ class JobStatus(msgspec.Struct, frozen=True):
     cost: int
     age_s: float
     tenant: str = ""
+    parked: int = 0
+    parent: str = ""
 
 
 class TenantStatus(msgspec.Struct, frozen=True):

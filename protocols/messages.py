@@ -191,12 +191,16 @@ class ProviderSnapshot(Message, frozen=True, tag=True, omit_defaults=True):
 
 
 class Slice(Message, frozen=True, tag=True, omit_defaults=True):
-    """Work for a Mapper: the items `start` to `stop` (exclusive) of one block of a job."""
+    """Work for a Mapper: the items `start` to `stop` (exclusive) of one block of a job.
+
+    `states` holds, for items that were parked and go on, by their place in the block, what `Interpreter.resume` needs.
+    """
 
     job: str
     block: int
     start: int
     stop: int
+    states: dict[int, bytes] = {}
 
 
 class Used(msgspec.Struct, frozen=True, array_like=True):
@@ -227,6 +231,8 @@ class ItemDone(msgspec.Struct, frozen=True, array_like=True):
         open_cost: picodollars that may have been charged besides `cost`, for attempts whose reply was never seen to its
             end.
         used: the same by candidate, where others than `model` were asked; empty where `model` alone was.
+        parked: not empty where the item is not done but waits for people: all that was finished so far, opaque here and
+            given back when it goes on; `data` then holds what is asked, as `list[ApprovalAsk]`.
     """
 
     item: int
@@ -241,6 +247,7 @@ class ItemDone(msgspec.Struct, frozen=True, array_like=True):
     hedges: int = 0
     open_cost: int = 0
     used: tuple[Used, ...] = ()
+    parked: bytes = b""
 
     @property
     def known_cost(self) -> int:
@@ -258,6 +265,39 @@ class Results(Message, frozen=True, tag=True, omit_defaults=True):
 
     job: str
     done: tuple[ItemDone, ...]
+
+
+class StepEvent(msgspec.Struct, frozen=True, array_like=True):
+    """Something happened to a step of an item's workflow.
+
+    Attributes:
+        item: the item's number.
+        path: of the step, as `FlowResult` names it (`run/0`, `run/review/1`).
+        kind: of its node (`call`, `chain`, …).
+        state: what it is now.
+        at_s: seconds since the item began here.
+        took_s: seconds it took; 0 for `began`.
+        cost: picodollars of its own calls; -1 where no price is known.
+        model: who answered it, where one model did.
+        note: one line: why it failed, what stood in, why a chain ended early; for `text` the words themselves.
+    """
+
+    item: int
+    path: str
+    kind: str
+    state: Literal["began", "done", "degraded", "skipped", "failed", "waiting", "stopped", "text"]
+    at_s: float = 0.0
+    took_s: float = 0.0
+    cost: int = 0
+    model: str = ""
+    note: str = ""
+
+
+class Steps(Message, frozen=True, tag=True, omit_defaults=True):
+    """What happened to steps lately; only told for jobs that somebody watches (`JobSpec.watch`)."""
+
+    job: str
+    events: tuple[StepEvent, ...]
 
 
 class CancelJob(Message, frozen=True, tag=True, omit_defaults=True):
@@ -286,11 +326,26 @@ class Absorb(Message, frozen=True, tag=True, omit_defaults=True):
     nodes: tuple[ItemDone, ...] = ()
 
 
+class Sealed(Message, frozen=True, tag=True, omit_defaults=True):
+    """No more items will come: there are `total` of them. What is left can be merged, and the last node is the root."""
+
+    job: str
+    total: int
+
+
 class NodesDone(Message, frozen=True, tag=True, omit_defaults=True):
-    """Nodes that a Reducer has finished; `ItemDone.item` is the node's number."""
+    """Nodes that a Reducer has finished; `ItemDone.item` is the node's number.
+
+    Attributes:
+        children: of each node, what it merged, where the tree grows as answers come (see `GrowingTree`): those answers
+            are needed by nobody any more. Empty where the tree was drawn before.
+        root: the number of the root, when it is among `done`; -1 otherwise.
+    """
 
     job: str
     done: tuple[ItemDone, ...]
+    children: tuple[tuple[int, ...], ...] = ()
+    root: int = -1
 
 
 # About actors --------------------------------------------------------------------------------------------------------
@@ -340,8 +395,10 @@ Payload = (
     | Slice
     | Results
     | CancelJob
+    | Steps
     | ReduceOpen
     | Absorb
+    | Sealed
     | NodesDone
     | Hello
     | JobBroken

@@ -19,7 +19,8 @@ from understudy.cluster.session import Session
 from understudy.protocols.call import CallOptions
 from understudy.protocols.chat import ChatRequest, Message, Text
 from understudy.protocols.config import Config, encode
-from understudy.protocols.jobs import EnsureReply, JobSpec, Page
+from understudy.protocols.errors import UsageError
+from understudy.protocols.jobs import LIVE, EnsureReply, JobSpec, Page, Verdict, Waiting
 
 INTERPRETER = "understudy.actors.requests:Requests"
 
@@ -83,6 +84,55 @@ class Driver:
         self._session.get(supervisor.seal.remote(spec.id))
         return {"job": spec.id, "moment": moment}
 
+    def order(self, *, orders: list[Any], seal: bool = True, **fields: Any) -> dict[str, Any]:
+        """Hands in a job of orders for `understudy.actors.mapper.testing:Items`; `fields` are those of `JobSpec`."""
+        actors = self._session.ensure(Config(), encode(Config()))
+        spec = JobSpec(
+            id=f"test-{os.urandom(4).hex()}",
+            title="test",
+            **({"interpreter": "understudy.actors.mapper.testing:Items"} | fields),
+            spec=b"",
+            config=encode(Config()),
+        )
+        supervisor = self._session.actor(actors.supervisor)
+        self._jobs[spec.id] = {"supervisor": supervisor, "cursor": 0, "done": {}, "data": {}}
+        encoded = msgspec.msgpack.encode(spec)
+        self._session.get(supervisor.open.remote(encoded, actors.reducers[0], list(actors.mappers), [], 0))
+        items = [msgspec.msgpack.encode(order) for order in orders]
+        self._session.get(supervisor.add_block.remote(spec.id, len(items), pack_block(0, items)))
+        return self.seal(job=spec.id) if seal else {"job": spec.id}
+
+    def seal(self, *, job: str) -> dict[str, Any]:
+        """No more orders will come."""
+        self._session.get(self._jobs[job]["supervisor"].seal.remote(job))
+        return {"job": job}
+
+    def obtain(self, *, job: str, seconds: float = 60.0) -> dict[str, Any]:
+        """What came of a job's orders, when it is over, waits for people, or the time is."""
+        state, deadline, known = "running", time.monotonic() + seconds, self._jobs[job]
+        while state in ("open", "running") and time.monotonic() < deadline:
+            told = self._session.get(known["supervisor"].follow.remote(job, known["cursor"]))
+            page = msgspec.msgpack.decode(told, type=Page)
+            state, known["cursor"] = page.state, page.cursor
+            known["data"] |= {str(one.item): one.error or msgspec.msgpack.decode(one.data) for one in page.items}
+            for root in (one for one in page.nodes if one.item == page.root):
+                known["data"]["root"] = root.error or root.data.decode()
+        return {"state": state, "data": known["data"], "restarts": page.restarts}
+
+    def approvals(self, *, job: str) -> list[Any]:
+        """What waits for people in a job."""
+        told = self._session.get(self._jobs[job]["supervisor"].approvals.remote())
+        waiting = msgspec.msgpack.decode(told, type=list[Waiting])
+        return [msgspec.to_builtins(one) for one in waiting if one.job == job]
+
+    def answer(self, *, job: str, item: int = -1, note: str = "") -> dict[str, Any]:
+        """Approves; answers with the refusal, if there is one."""
+        verdict = msgspec.msgpack.encode(Verdict(approved=True, note=note))
+        try:
+            return {"on": self._session.get(self._jobs[job]["supervisor"].answer.remote(job, item, "", verdict))}
+        except UsageError as refusal:
+            return {"refusal": str(refusal)}
+
     def cancel(self, *, job: str) -> dict[str, Any]:
         """Cancels a job; answers with the moment just before."""
         moment = time.monotonic()
@@ -92,7 +142,7 @@ class Driver:
     def wait(self, *, job: str, seconds: float = 60.0) -> dict[str, Any]:
         """What came of a job's calls, by item, when it is over or the time is."""
         state, deadline, known = "running", time.monotonic() + seconds, self._jobs[job]
-        while state in ("open", "running") and time.monotonic() < deadline:
+        while state in LIVE and time.monotonic() < deadline:
             told = self._session.get(known["supervisor"].follow.remote(job, known["cursor"]))
             page = msgspec.msgpack.decode(told, type=Page)
             state, known["cursor"] = page.state, page.cursor

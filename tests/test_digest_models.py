@@ -8,8 +8,6 @@ import pytest
 from understudy.actors.prices import PriceBook
 from understudy.cluster.digest.models import (
     Models,
-    _has,
-    _listed,
     dearest_item,
     first_rank,
     forecast,
@@ -17,6 +15,7 @@ from understudy.cluster.digest.models import (
     reach,
 )
 from understudy.cluster.digest.submit import job_spec
+from understudy.cluster.reach import _has, _listed
 from understudy.cluster.simulator import Settings, SimulatorProcess
 from understudy.protocols.config import Account, Budgets, Candidate, Config, Kind, Limits, Price, Route, Tenant
 from understudy.protocols.digest import Chunk, DigestPlan, Node, Pack

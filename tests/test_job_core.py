@@ -3,11 +3,12 @@
 import dataclasses
 import random
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from understudy.protocols.jobs import JobSpec
+from understudy.protocols.jobs import ApprovalAsk, JobSpec, Resumed, Verdict
 from understudy.protocols.messages import ItemDone, Used
 from understudy.supervisors.budgets import Spending
 from understudy.supervisors.supervisor.core import AHEAD, JobCore, Send
@@ -28,6 +29,9 @@ class World:
     ghosts: list[tuple[str, int]] = dataclasses.field(default_factory=list)
     answered: list[int] = dataclasses.field(default_factory=list)
     paid: int = 0
+    #: How often each item has parked and gone on; what it may be given is the state of its last round.
+    parked: dict[int, int] = dataclasses.field(default_factory=dict)
+    freed: set[int] = dataclasses.field(default_factory=set)
 
     def carry(self, sends: list[Send]) -> None:
         firsts = self.core._firsts
@@ -38,6 +42,14 @@ class World:
             for other in self.out.values():
                 assert not set(items) & set(other), "an item is given to two living mappers"
             assert not set(items) & set(self.answered), "an answered item is given again"
+            assert not set(items) & set(self.core.parking), "a parked item is given"
+            states = {
+                first + place: msgspec.msgpack.decode(state, type=Resumed) for place, state in send.piece.states.items()
+            }
+            assert {item: resumed.memo for item, resumed in states.items()} == {
+                item: b"%d" % self.parked[item] for item in items if item in self.parked
+            }
+            assert send.piece.block not in self.freed, "a block is gone that is needed"
             self.out[send.mapper].extend(items)
             assert len(self.out[send.mapper]) <= AHEAD * self.core.spec.width
 
@@ -53,14 +65,45 @@ class World:
             done.append(ItemDone(item, b"x", attempts=1, cost=price, error=self.rng.choice(["", "", "bad"])))
         self.take(mapper, done)
 
+    def park(self, mapper: str, item: int) -> None:
+        """A Mapper parks an item, with the number of times that it has as its memo; a ghost's may be refused."""
+        price = self.rng.randint(0, self.core.spec.item_cost)
+        self.paid += price
+        rounds, was = self.parked.get(item, 0) + 1, item in self.core.parking
+        asks = msgspec.msgpack.encode([ApprovalAsk("a", "", ""), ApprovalAsk("b", "", "")])
+        done = ItemDone(item, asks, attempts=1, cost=price, parked=b"%d" % rounds)
+        assert self.core.answered(mapper, [done]) == []
+        if item in self.core.parking and not was:
+            self.parked[item] = rounds
+
+    def approve(self) -> None:
+        """A person answers one of the questions of the item that waits longest."""
+        [waiting, *_] = self.core.parking.waiting("j", "", now=0.0)
+        path = self.rng.choice(waiting.asks).path
+        assert self.core.resume(waiting.item, path, Verdict(approved=True)) == (len(waiting.asks) == 1)
+        assert self.core.state != "waiting" or len(self.core.parking)
+
     def go_on(self) -> None:
         self.carry(self.core.hand_out())
         refused, self.core.refused = self.core.refused, []
         self.take("", refused)
+        self.check()
         self.core.validate()
         if self.core.spec.max_cost >= 0:
             assert self.paid <= self.core.spec.max_cost
         assert self.core.bill.cost == self.paid
+
+    def check(self) -> None:
+        """Blocks are freed exactly when all of theirs is done; the job waits exactly when only people can go on."""
+        self.freed |= set(self.core.freed)
+        self.core.freed.clear()
+        firsts = [*self.core._firsts, self.core.total]
+        assert self.freed == {
+            block for block in range(len(firsts) - 1) if all(self.core._done[firsts[block] : firsts[block + 1]])
+        }
+        asks_people = len(self.core.parking) and not self.core._waiting and not self.core.running
+        assert self.core.state == ("waiting" if asks_people else self.core.state)
+        assert asks_people or self.core.state != "waiting"
 
     def up(self, mapper: str) -> None:
         self.out.setdefault(mapper, [])
@@ -80,16 +123,43 @@ class World:
             some = self.rng.sample(has, self.rng.randint(1, len(has)))
             self.out[mapper] = [item for item in has if item not in some]
             self.answer(mapper, some)
-        elif act == "late" and self.ghosts:
-            who, item = self.ghosts.pop(self.rng.randrange(len(self.ghosts)))
-            if item not in self.out.get(who, []):
-                self.answer(who, [item])
+        elif act == "park" and has:
+            self.park(mapper, has.pop(self.rng.randrange(len(has))))
+        elif act == "approve" and len(self.core.parking):
+            self.approve()
+        elif act.startswith("late") and self.ghosts:
+            self.late(act)
         self.go_on()
+
+    def late(self, act: str) -> None:
+        """A Mapper that was thought dead answers an item, or parks it."""
+        who, item = self.ghosts.pop(self.rng.randrange(len(self.ghosts)))
+        if item not in self.out.get(who, []):
+            if act == "late":
+                self.answer(who, [item])
+            else:
+                self.park(who, item)
 
 
 scripts = st.lists(
     st.tuples(
-        st.sampled_from(["block", "up", "up", "down", "answer", "answer", "answer", "late"]), st.sampled_from("abc")
+        st.sampled_from(
+            [
+                "block",
+                "up",
+                "up",
+                "down",
+                "answer",
+                "answer",
+                "answer",
+                "park",
+                "approve",
+                "approve",
+                "late",
+                "late park",
+            ]
+        ),
+        st.sampled_from("abc"),
     ),
     max_size=80,
 )
@@ -105,7 +175,7 @@ scripts = st.lists(
 def test_every_item_is_answered_exactly_once(
     script: list[tuple[str, str]], width: int, money: tuple[int, int], seed: int
 ) -> None:
-    """Whoever dies or answers late: nothing is lost, nothing is given twice, and the budget is never passed."""
+    """Whoever dies, answers late or waits for people: nothing is lost or given twice, no budget is ever passed."""
     core = JobCore(spec(width=width, max_cost=money[0], item_cost=money[1]))
     world = World(core, random.Random(seed))
     for act, mapper in script:
@@ -117,8 +187,9 @@ def test_every_item_is_answered_exactly_once(
             break
         for mapper in list(world.out):
             world.step("answer", mapper)
-        world.go_on()
+        world.step("approve", "")
     assert core.finished
+    assert world.freed == set(range(len(core._firsts)))
     assert sorted(world.answered) == list(range(core.total))
     assert core.done == core.total
     assert core.running == 0 or world.ghosts or any(world.out.values())
@@ -355,6 +426,7 @@ def test_no_day_is_overspent_by_any_jobs(
         for world in worlds:
             for mapper in list(world.out):
                 world.step("answer", mapper)
+            world.step("approve", "")
             if world.core.finished:
                 world.core.close()
     assert all(world.core.finished for world in worlds)

@@ -88,6 +88,21 @@ def test_tenants_are_shown_with_what_they_have_spent_today() -> None:
     assert max(map(len, page.splitlines())) <= 80
 
 
+def test_jobs_that_wait_and_jobs_that_work_for_others_are_told_apart() -> None:
+    """How many items wait for people stands beside the state; a child stands below the job that it works for."""
+    jobs = (
+        JobStatus("flow-1", "f", "waiting", 10, 5, 0, 5, 3.0, parked=2),
+        JobStatus("flow-2", "f", "running", 10, 5, 0, 5, 3.0),
+        JobStatus("flow-1.7", "f", "running", 10, 5, 0, 5, 3.0, parent="flow-1"),
+    )
+    lines = printed(Status(CHILDREN, (), jobs)).splitlines()
+    at = next(place for place, line in enumerate(lines) if line.startswith("job "))
+    assert lines[at + 1].startswith("flow-1 ")
+    assert "waiting (2 parked)" in lines[at + 1]
+    assert lines[at + 2].startswith("  flow-1.7 ")
+    assert lines[at + 3].startswith("flow-2 ")
+
+
 class Method:
     """An actor's method, called through a handle."""
 

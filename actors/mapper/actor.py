@@ -12,15 +12,16 @@ from ...protocols.jobs import JobSpec
 from ...protocols.messages import CancelJob, ItemDone, JobBroken, Results, Slice
 from ..call.caller import Caller
 from ..call.switchboard import Switchboard
-from ..interpreter import Interpreter, load
+from ..interpreter import Attached, Interpreter, Resumable, load
 from ..mailbox.ray_peer import in_ray_thread
 from ..shell import ActorShell, log
-from .blocks import Blocks, decode_spec
+from .blocks import BlockGone, Blocks, decode_spec
 from .core import Item, MapperCore
+from .host import FLUSH_S, MapperHost
 
 FLUSH_COUNT: Final = 128
-FLUSH_S: Final = 0.05
-"""Results are told after so many items or so many seconds: a message costs about 1 ms of CPU in all."""
+FLUSH_BYTES: Final = 64_000
+"""Results are told after so many items or bytes, or 50 ms: a message costs about 1 ms of CPU in all."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -31,8 +32,10 @@ class _Work:
     spec: JobSpec
     interpreter: Interpreter
     caller: Caller
+    host: MapperHost
     tasks: set[asyncio.Task[None]] = dataclasses.field(default_factory=set)
     done: list[ItemDone] = dataclasses.field(default_factory=list)
+    weight: int = 0
     timer: asyncio.TimerHandle | None = None
 
 
@@ -91,7 +94,10 @@ class Mapper(ActorShell):
 
     async def _load(self, job: str, home: str) -> _Work:
         spec = decode_spec(await (await self._handle(home)).spec.remote(job))
-        work = _Work(home, spec, load(spec), self._board.caller(spec))
+        host = MapperHost(self.post, home, spec, lambda: self._handle(home))
+        work = _Work(home, spec, load(spec), self._board.caller(spec), host)
+        if isinstance(work.interpreter, Attached):
+            work.interpreter.attach(host)
         self._work[job] = work
         return work
 
@@ -105,15 +111,23 @@ class Mapper(ActorShell):
 
     async def _fetch(self, job: str, number: int) -> bytes:
         handle = await self._handle(self._homes[job])
-        [reference] = await handle.block.remote(job, number)
-        data: bytes = await reference
+        references = await handle.block.remote(job, number)
+        if not references:
+            raise BlockGone(f"block {number} of {job} is needed by nobody any more")
+        data: bytes = await references[0]
         return data
 
     async def _refuse(self, piece: Slice, home: str, error: Exception) -> None:
         text = str(error).split("\n", 1)[0] or type(error).__name__
         log.warning("job_not_opened", job=piece.job, cause=text)
         self._core.cancel(piece.job)
-        block = await self._blocks.get(piece.job, piece.block)
+        try:
+            block = await self._blocks.get(piece.job, piece.block)
+        except BlockGone:
+            return
+        except Exception:  # noqa: BLE001 - without its block an item has no number to be answered by
+            self.post.tell(home, JobBroken(piece.job, text), job=piece.job)
+            return
         done = tuple(ItemDone(block.first + place, error=text) for place in range(piece.start, piece.stop))
         self.post.tell(home, Results(piece.job, done), job=piece.job)
 
@@ -135,18 +149,26 @@ class Mapper(ActorShell):
         while item is not None:
             try:
                 block = await self._blocks.get(job, item.block)
+            except BlockGone:
+                self._core.ended(job)
+                item = self._core.start(job, width)
+                continue
             except Exception as error:  # noqa: BLE001 - without its block an item has no number to be answered by
                 text = f"{self.name} can't fetch block {item.block}: {type(error).__name__}: {error}"
                 self.post.tell(work.home, JobBroken(job, text.split("\n", 1)[0]), job=job)
                 return
-            done = await self._map(work, block.first + item.place, block.items[item.place])
+            done = await self._map(work, block.first + item.place, block.items[item.place], item.state)
             self._core.ended(job)
             self._tell(work, done)
             item = self._core.start(job, width)
 
-    async def _map(self, work: _Work, number: int, item: bytes) -> ItemDone:
+    async def _map(self, work: _Work, number: int, item: bytes, state: bytes) -> ItemDone:
         try:
-            return await work.interpreter.map(number, item, work.caller)
+            if not state:
+                return await work.interpreter.map(number, item, work.caller)
+            if isinstance(work.interpreter, Resumable):
+                return await work.interpreter.resume(number, item, work.caller, state)
+            return ItemDone(number, error=f"{work.spec.interpreter} can't go on with what was parked: no `resume`")
         except UnderstudyError as error:
             return ItemDone(number, error=str(error))
         except Exception as error:  # noqa: BLE001 - a fault in one item's interpretation keeps all others
@@ -157,7 +179,9 @@ class Mapper(ActorShell):
 
     def _tell(self, work: _Work, done: ItemDone) -> None:
         work.done.append(done)
-        if len(work.done) >= FLUSH_COUNT or not self._core.held(work.spec.id):
+        work.weight += 64 + len(done.data) + len(done.error) + len(done.parked)
+        full = len(work.done) >= FLUSH_COUNT or work.weight >= FLUSH_BYTES
+        if full or not self._core.held(work.spec.id):
             self._flush(work)
         elif work.timer is None:
             work.timer = asyncio.get_running_loop().call_later(FLUSH_S, self._flush, work)
@@ -166,9 +190,10 @@ class Mapper(ActorShell):
         if work.timer is not None:
             work.timer.cancel()
             work.timer = None
+        work.host.flush()  # what happened to a step is told before its item is
         if work.done:
-            done, work.done = tuple(work.done), []
-            weight = 64 + sum(64 + len(one.data) for one in done)
+            done, weight = tuple(work.done), work.weight
+            work.done, work.weight = [], 0
             self.post.tell(work.home, Results(work.spec.id, done), job=work.spec.id, weight=weight)
 
     def _cancel(self, _: Envelope, cancel: CancelJob) -> None:

@@ -2,16 +2,18 @@
 
 import asyncio
 import dataclasses
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import msgspec
 
+from ...protocols.errors import UnderstudyError
 from ...protocols.jobs import JobSpec
 
-KEPT: Final = 8
-"""Blocks a Mapper keeps decoded: slices come in order, so a few are enough; a block is about 1 MB."""
+KEPT_BYTES: Final = 8_000_000
+"""Of blocks that a Mapper keeps decoded: slices come in order, so a few are enough; a block is 1 MB at the most."""
+KEPT_MOST: Final = 1024
+"""Of small blocks: many jobs may be worked on by turns, and none is to be fetched again for each of its items."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -22,8 +24,12 @@ class Block:
     items: Sequence[bytes]
 
 
+class BlockGone(UnderstudyError):
+    """Raised where nobody needs a block any more: its items were answered by others, or their job is over."""
+
+
 Fetch = Callable[[str, int], Awaitable[bytes]]
-"""Gets a block's bytes (as `pack_block` made them) by job and number."""
+"""Gets a block's bytes (as `pack_block` made them) by job and number. Raises `BlockGone`."""
 
 
 def pack_block(first: int, items: Sequence[bytes]) -> bytes:
@@ -36,7 +42,9 @@ class Blocks:
 
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
-        self._loading: OrderedDict[tuple[str, int], asyncio.Task[Block]] = OrderedDict()
+        self._loading: dict[tuple[str, int], asyncio.Task[Block]] = {}
+        self._sizes: dict[tuple[str, int], int] = {}
+        self._bytes = 0
 
     async def get(self, job: str, number: int) -> Block:
         """The block, fetched from whoever holds the job when it is not here."""
@@ -44,25 +52,37 @@ class Blocks:
         task = self._loading.get(key)
         if task is None:
             task = self._loading[key] = asyncio.get_running_loop().create_task(self._load(job, number))
-            while len(self._loading) > KEPT:
-                self._loading.popitem(last=False)
         if task.done() and not task.cancelled() and task.exception() is None:
             return task.result()
         try:
             return await asyncio.shield(task)
         except Exception:
-            self._loading.pop(key, None)
+            self._drop(key)
             raise
 
     async def _load(self, job: str, number: int) -> Block:
         data = await self._fetch(job, number)
+        self._weigh((job, number), len(data))
         first, items = msgspec.msgpack.decode(data, type=tuple[int, list[bytes]])
         return Block(first, items)
 
     def forget(self, job: str) -> None:
         """Drops a job's blocks."""
         for key in [key for key in self._loading if key[0] == job]:
-            del self._loading[key]
+            self._drop(key)
+
+    def _weigh(self, key: tuple[str, int], size: int) -> None:
+        """The block is here; others make room for it, the oldest first."""
+        if key not in self._loading:  # forgotten meanwhile
+            return
+        self._sizes[key] = size
+        self._bytes += size
+        while len(self._sizes) > 1 and (self._bytes > KEPT_BYTES or len(self._sizes) > KEPT_MOST):
+            self._drop(next(iter(self._sizes)))
+
+    def _drop(self, key: tuple[str, int]) -> None:
+        self._loading.pop(key, None)
+        self._bytes -= self._sizes.pop(key, 0)
 
 
 def decode_spec(data: bytes) -> JobSpec:

@@ -8,11 +8,12 @@ from ...protocols.messages import Slice
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Item:
-    """One item to work on: its place in a block of a job."""
+    """One item to work on: its place in a block of a job; `state` is what one that was parked goes on with."""
 
     job: str
     block: int
     place: int
+    state: bytes = b""
 
 
 @dataclasses.dataclass(slots=True)
@@ -30,7 +31,10 @@ class MapperCore:
     def take(self, piece: Slice) -> None:
         """A slice came in."""
         job = self._jobs.setdefault(piece.job, _Job())
-        job.queue.extend(Item(piece.job, piece.block, place) for place in range(piece.start, piece.stop))
+        states = piece.states
+        job.queue.extend(
+            Item(piece.job, piece.block, place, states.get(place, b"")) for place in range(piece.start, piece.stop)
+        )
 
     def start(self, name: str, width: int) -> Item | None:
         """The job's next item to run, or None when there is none or `width` are running."""

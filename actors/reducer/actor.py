@@ -1,12 +1,14 @@
-"""The Reducer actor: the shell that merges nodes as soon as `TreeCore` says they are ready."""
+"""The Reducer actor: the shell that merges nodes as soon as their tree says they are ready."""
 
 import asyncio
 import dataclasses
+from collections.abc import Mapping
+from typing import cast
 
 from ...protocols.envelope import Envelope
-from ...protocols.errors import UnderstudyError
+from ...protocols.errors import ConfigError, UnderstudyError
 from ...protocols.jobs import JobSpec
-from ...protocols.messages import Absorb, CancelJob, ItemDone, JobBroken, NodesDone, ReduceOpen
+from ...protocols.messages import Absorb, CancelJob, ItemDone, JobBroken, NodesDone, ReduceOpen, Sealed
 from ..call.caller import Caller
 from ..call.switchboard import Switchboard
 from ..interpreter import Interpreter, load
@@ -14,11 +16,13 @@ from ..mailbox.ray_peer import RayPeer, ray_resolver
 from ..mapper.blocks import decode_spec
 from ..shell import ActorShell, log
 from .core import TreeCore
+from .growing import Merge
+from .merging import Growing, Merging
 
 
 @dataclasses.dataclass(slots=True)
 class _Tree:
-    """A job's tree as the Reducer holds it."""
+    """A job's tree that was drawn before, as the Reducer holds it."""
 
     home: str
     spec: JobSpec
@@ -29,18 +33,39 @@ class _Tree:
     answers: dict[int, ItemDone] = dataclasses.field(default_factory=dict)
     tasks: set[asyncio.Task[None]] = dataclasses.field(default_factory=set)
 
+    def cancel(self) -> None:
+        """Stops all merges."""
+        for task in self.tasks:
+            task.cancel()
+
+
+@dataclasses.dataclass(slots=True)
+class _Grown:
+    """A job's tree that grows while answers come."""
+
+    home: str
+    spec: JobSpec
+    merging: Merging
+    #: True once the Supervisor was told which node is the root.
+    rooted: bool = False
+
+    def cancel(self) -> None:
+        """Stops all merges."""
+        self.merging.cancel()
+
 
 class Reducer(ActorShell):
     """Holds partial reduce trees. When it dies, its Supervisor tells its successor all answers again."""
 
     def __init__(self, name: str, namespace: str) -> None:
         super().__init__(name, namespace)
-        self._trees: dict[str, _Tree] = {}
+        self._trees: dict[str, _Tree | _Grown] = {}
         #: What came for a job before its tree was open, in order.
-        self._early: dict[str, list[Absorb]] = {}
+        self._early: dict[str, list[Absorb | Sealed]] = {}
         self._board = Switchboard(self.post)
         self.post.on(ReduceOpen, self._open)
         self.post.on(Absorb, self._absorb)
+        self.post.on(Sealed, self._absorb)
         self.post.on(CancelJob, self._cancel)
 
     def _open(self, envelope: Envelope, message: ReduceOpen) -> None:
@@ -61,23 +86,73 @@ class Reducer(ActorShell):
             await self._board.end(tree.spec)
             return
         self._trees[job] = tree
-        for absorb in early:
-            self._take(tree, absorb)
+        for told in early:
+            self._take(tree, told)
 
-    async def _load(self, home: str, job: str) -> _Tree:
+    async def _load(self, home: str, job: str) -> _Tree | _Grown:
         peer = await ray_resolver(self.namespace)(home)
         assert isinstance(peer, RayPeer)
         spec = decode_spec(await peer.handle.spec.remote(job))
         interpreter = load(spec)
-        return _Tree(home, spec, interpreter, self._board.caller(spec), TreeCore(interpreter.tree()))
+        caller = self._board.caller(spec)
+        if spec.grows:
+            return self._grown(home, spec, interpreter, caller)
+        return _Tree(home, spec, interpreter, caller, TreeCore(interpreter.tree()))
 
-    def _absorb(self, _: Envelope, absorb: Absorb) -> None:
-        if absorb.job in self._early:
-            self._early[absorb.job].append(absorb)
-        elif absorb.job in self._trees:
-            self._take(self._trees[absorb.job], absorb)
+    def _absorb(self, _: Envelope, told: Absorb | Sealed) -> None:
+        if told.job in self._early:
+            self._early[told.job].append(told)
+        elif told.job in self._trees:
+            self._take(self._trees[told.job], told)
 
-    def _take(self, tree: _Tree, absorb: Absorb) -> None:
+    def _take(self, tree: _Tree | _Grown, told: Absorb | Sealed) -> None:
+        if isinstance(tree, _Grown):
+            self._grow(tree, told)
+        elif isinstance(told, Absorb):
+            self._fill(tree, told)
+
+    # Trees that grow --------------------------------------------------------------------------------------------------
+
+    def _grown(self, home: str, spec: JobSpec, interpreter: Interpreter, caller: Caller) -> _Grown:
+        if not hasattr(interpreter, "growing"):
+            raise ConfigError(
+                f"{spec.interpreter} has no growing tree: give it the methods of Growing, or clear `grows`"
+            )
+        meaning = cast(Growing, interpreter)
+
+        async def merge(what: Merge, children: Mapping[int, ItemDone]) -> ItemDone:
+            return await meaning.merge(what, children, caller)
+
+        def told(what: Merge, done: ItemDone) -> None:
+            self._tell_node(tree, done, what.children)
+
+        merging = Merging(meaning.growing(), size=meaning.size, merge=merge, width=spec.width, told=told)
+        tree = _Grown(home, spec, merging)
+        return tree
+
+    def _grow(self, tree: _Grown, told: Absorb | Sealed) -> None:
+        if isinstance(told, Sealed):
+            tree.merging.seal(told.total)
+        else:
+            for done in (*told.nodes, *told.items):
+                tree.merging.absorb(done)
+        self._tell_root(tree)
+
+    def _tell_root(self, tree: _Grown) -> None:
+        root = tree.merging.root
+        if root is not None and not tree.rooted:
+            again = ItemDone(root.item, root.data, root.error, root.model, degraded=root.degraded)
+            self._tell_node(tree, again, (root.item,))
+
+    def _tell_node(self, tree: _Grown, done: ItemDone, children: tuple[int, ...]) -> None:
+        tree.rooted = done.item == tree.merging.tree.root
+        message = NodesDone(tree.spec.id, (done,), (children,), root=done.item if tree.rooted else -1)
+        weight = 128 + len(done.data) + 5 * len(children)
+        self.post.tell(tree.home, message, job=tree.spec.id, weight=weight)
+
+    # Trees that were drawn before -------------------------------------------------------------------------------------
+
+    def _fill(self, tree: _Tree, absorb: Absorb) -> None:
         # Nodes first, parents before children: what was reduced before a restart is not reduced again.
         for node in sorted(absorb.nodes, key=lambda done: done.item, reverse=True):
             self._answered(tree, node)
@@ -111,8 +186,7 @@ class Reducer(ActorShell):
         self._early.pop(cancel.job, None)
         tree = self._trees.pop(cancel.job, None)
         if tree is not None:
-            for task in tree.tasks:
-                task.cancel()
+            tree.cancel()
             self.post.spawn(self._board.end(tree.spec))
 
     def on_peer_down(self, name: str) -> None:

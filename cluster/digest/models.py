@@ -1,28 +1,21 @@
 """Which models a digest uses, what they cost, and whether they can be reached before anything is spent."""
 
 import dataclasses
-import json
 import math
 import os
-import re
-import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
 
 from ...actors.prices import PriceBook, Rate
 from ...actors.prices import estimate as price_at_most
-from ...protocols.config import Account, Candidate, Config, Route
+from ...protocols.config import Candidate, Config, Route
 from ...protocols.digest import DigestPlan
-from ...protocols.errors import AuthRejected, ConfigError, UsageError
-from ...protocols.references import missing, resolve
+from ...protocols.errors import ConfigError, UsageError
+from ...protocols.references import missing
 from ...protocols.suggest import did_you_mean
-from ...protocols.wire.codec import Codec
 from ...supervisors.digest.plan import Estimate
 from ...supervisors.digest.prompts import ANSWER_A_FILE
-
-_ALL = {"openai": "", "anthropic": "?limit=1000", "gemini": "?pageSize=1000"}
-"""What a list of models is asked by, so that it comes on one page."""
+from ..reach import reach as reach_routes
 
 _CALL_S = 2.0
 """Seconds a call is guessed to take, for a plan's time where nothing was measured."""
@@ -155,94 +148,6 @@ def dearest_item(models: Models, plan: DigestPlan, prices: PriceBook) -> int:
     return max((price_at_most(rate, math.ceil(most * 1.25), answer) for rate in rates), default=0)
 
 
-# Before anything is spent ---------------------------------------------------------------------------------------------
-
-
 def reach(models: Models) -> list[str]:
-    """Asks each account whether it is there, takes the key and has the models; returns warnings.
-
-    A route is refused when none of its candidates can answer. One request an account, which costs nothing.
-
-    Raises:
-        UsageError: nobody could answer; the text says why and what to mend.
-    """
-    flaws: dict[tuple[str, str], str] = {}
-    listed: dict[str, Any] = {}
-    for candidate in models.candidates():
-        account = models.config.accounts[candidate.account]
-        if account.kind != "embedded":
-            if candidate.account not in listed:
-                listed[candidate.account] = _ask(candidate.account, account)
-            flaws[candidate.account, candidate.model] = _flaw(candidate, listed[candidate.account])
-    for route in (models.map, models.reduce):
-        own = [flaws.get((one.account, one.model), "") for one in models.config.models[route].candidates]
-        if all(own):
-            raise UsageError(own[0])
-    return [flaw for flaw in flaws.values() if flaw]
-
-
-def _flaw(candidate: Candidate, listed: "str | frozenset[str] | None") -> str:
-    if isinstance(listed, str):
-        return listed
-    if listed is None or _has(listed, candidate.model):
-        return ""
-    hint = did_you_mean(candidate.model, sorted(listed)) or f" (it has {', '.join(sorted(listed)[:5])})"
-    return f"accounts.{candidate.account} has no model {candidate.model!r}{hint}"
-
-
-def _has(listed: frozenset[str], model: str) -> bool:
-    """True when the model is listed, by its own name or an alias: `claude-x-latest` stands for `claude-x-20260101`."""
-    stem = model.removesuffix("-latest").removesuffix("-0")
-    return model in listed or any(re.fullmatch(re.escape(stem) + r"-\d{8}", one) for one in listed)
-
-
-def _ask(name: str, account: Account) -> "str | frozenset[str] | None":
-    """The account's models; None where it does not list them; a text that says what is wrong.
-
-    The text shows the address as it is configured: what its references stand for may be secret.
-    """
-    import httpx  # noqa: PLC0415 - 0.1 s, and only where there is somebody to ask
-
-    from ...protocols.wire.formats import codec  # noqa: PLC0415 - as above
-
-    if account.kind == "azure":  # lists models, not deployments, which are what a candidate names
-        return None
-    wire = codec(account)
-    url = resolve(account.base_url, os.environ).rstrip("/")
-    try:
-        reply = httpx.get(
-            f"{url}/models{_ALL[account.kind]}", headers=_headers(account, wire, os.environ), timeout=10.0
-        )
-    except httpx.InvalidURL:
-        return f"accounts.{name}.base_url is not a URL once its references are resolved: {account.base_url}"
-    except httpx.TransportError as error:
-        text = str(error) or type(error).__name__
-        return f"accounts.{name}: nobody answers at {account.base_url}: {text}; is the server up, and base_url right?"
-    if reply.status_code == 200:
-        return _listed(reply.content)
-    # Gemini refuses a key by 400.
-    if isinstance(wire.classify(reply.status_code, reply.headers, reply.content, wall=time.time()), AuthRejected):
-        told = f"{account.base_url} refuses the key (HTTP {reply.status_code})"
-        return f"accounts.{name}: {told}; check the variable behind api_key"
-    return None
-
-
-def _listed(body: bytes) -> frozenset[str] | None:
-    """The names in a list of models, where all are on one page: `data` of OpenAI and Anthropic, `models` of Gemini."""
-    try:
-        page = json.loads(body)
-        if page.get("has_more") or page.get("nextPageToken"):
-            return None
-        if "data" in page:
-            return frozenset(str(model["id"]) for model in page["data"])
-        return frozenset(str(model["name"]).removeprefix("models/") for model in page["models"])
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
-
-
-def _headers(account: Account, wire: Codec, environ: Mapping[str, str]) -> dict[str, str]:
-    headers = {key: resolve(value, environ) for key, value in account.headers.items()}
-    headers |= wire.headers(None if account.api_key is None else resolve(account.api_key, environ))
-    if account.organization is not None:
-        headers["OpenAI-Organization"] = resolve(account.organization, environ)
-    return headers
+    """Whether both routes can be reached; see `understudy.cluster.reach`."""
+    return reach_routes(models.config, (models.map, models.reduce))

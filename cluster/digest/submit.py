@@ -10,7 +10,7 @@ from ...actors.mapper.blocks import pack_block
 from ...actors.prices import PICO
 from ...protocols.config import Tenant, encode
 from ...protocols.digest import DigestPlan
-from ...protocols.jobs import EnsureReply, JobSpec, Page
+from ...protocols.jobs import LIVE, EnsureReply, JobSpec, Page
 from ...supervisors.children import standard_reply
 from ...supervisors.digest.interpreter import DigestSpec, pack_item
 from ..session import Session
@@ -134,7 +134,7 @@ class Submission:
             if page.done and not ensured:
                 ensured = True
                 self._ensure()
-            if page.state not in ("open", "running"):
+            if page.state not in LIVE:
                 return page
 
     def cancel(self) -> None:

@@ -13,7 +13,7 @@ from ...actors.mapper.blocks import pack_block
 from ...actors.requests import Batch, read_all
 from ...protocols.config import Config, encode
 from ...protocols.errors import UnderstudyError
-from ...protocols.jobs import EnsureReply, JobSpec, Page
+from ...protocols.jobs import LIVE, EnsureReply, JobSpec, Page
 from ...supervisors.children import provider_children
 from ..session import Session
 from ..spawn import RaySpawner
@@ -111,7 +111,7 @@ class Sending:
             if page is None:
                 continue
             pending = None
-            if page.state not in ("open", "running"):
+            if page.state not in LIVE:
                 if page.error:
                     raise UnderstudyError(page.error)
                 return

@@ -5,6 +5,7 @@ import re
 import orjson
 from msgspec.structs import replace
 
+from .exam import sit
 from .request import CHARS_PER_TOKEN, Reply, Request, ToolCall, ToolSpec, count_tokens
 from .schema import breaking, example
 from .settings import Answer
@@ -15,14 +16,20 @@ _WORDS = "".join(f"{number}: the quick answer of a model that was never trained;
 _PROSE = "This answer is plain prose, whatever form was asked for."
 
 
-def write_reply(answer: Answer, request: Request, *, cap: int) -> Reply:
-    """The answer to a request, cut to ``cap`` tokens (finish_reason "length" where that bites)."""
+def write_reply(answer: Answer, request: Request, *, cap: int, seed: int = 0, skill: float = 0.5) -> Reply:
+    """The answer to a request, cut to ``cap`` tokens (finish_reason "length" where that bites).
+
+    ``seed`` and the model's ``skill`` decide what an exam is answered.
+    """
     tool = _tool_to_call(answer, request)
     if tool is not None:
         return _call(tool, orjson.dumps(example(tool.schema) or {}).decode())
+    said = None
+    if answer.mode == "exam":
+        said = sit(request, seed=seed, skill=skill, tokens=_length(answer, request))
     if request.partial is None:
-        return _whole(answer, request, cap)
-    return _rest(answer, request, request.partial, cap)
+        return _whole(answer, request, cap, said)
+    return _rest(answer, request, request.partial, cap, said)
 
 
 def mismatched(request: Request, reply: Reply) -> Reply | None:
@@ -61,15 +68,17 @@ def _call(tool: ToolSpec, arguments: str) -> Reply:
     return Reply("", tokens, "tool_calls", ToolCall(tool.name, arguments))
 
 
-def _rest(answer: Answer, request: Request, partial: str, cap: int) -> Reply:
-    whole = _whole(answer, request, cap + count_tokens(partial) + 1)
+def _rest(answer: Answer, request: Request, partial: str, cap: int, said: str | None) -> Reply:
+    whole = _whole(answer, request, cap + count_tokens(partial) + 1, said)
     if not whole.text.startswith(partial):
-        return _whole(answer, request, cap)
+        return _whole(answer, request, cap, said)
     rest = _cut(whole.text[len(partial) :], cap)
     return replace(rest, finish_reason=whole.finish_reason) if rest.finish_reason == "stop" else rest
 
 
-def _whole(answer: Answer, request: Request, cap: int) -> Reply:
+def _whole(answer: Answer, request: Request, cap: int, said: str | None) -> Reply:
+    if said is not None:
+        return _cut(said, cap)
     if request.schema is not None:
         return _cut(orjson.dumps(example(request.schema)).decode(), cap)
     if request.json:
@@ -82,9 +91,17 @@ def _free(answer: Answer, request: Request, cap: int) -> Reply:
         return _cut(answer.text, cap)
     if answer.mode == "digest" and (paths := _marked_paths(request.user_texts)):
         return _cut(_digest(paths), cap)
-    seed = request.answer_hash if answer.by == "request" else int(request.content_hash, 16)
+    return _echo(_seed(answer, request), _length(answer, request), cap)
+
+
+def _seed(answer: Answer, request: Request) -> int:
+    return request.answer_hash if answer.by == "request" else int(request.content_hash, 16)
+
+
+def _length(answer: Answer, request: Request) -> int:
+    """How many tokens an answer is to have."""
     low, high = answer.token_range
-    return _echo(seed, low + seed % (high - low + 1), cap)
+    return low + _seed(answer, request) % (high - low + 1)
 
 
 def _marked_paths(texts: list[str]) -> list[str]:

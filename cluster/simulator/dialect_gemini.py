@@ -25,6 +25,7 @@ from .request import (
     objects,
     positive,
     read_object,
+    read_sample,
 )
 from .settings import ModelSettings, RetryAfterForm
 from .wire import sse
@@ -71,6 +72,7 @@ class Gemini(Dialect):
         schema = _either(config, "responseSchema", "responseJsonSchema")
         if schema is not None:
             request.schema = an_object(schema, "generationConfig.responseSchema")
+        request.sample = read_sample(config)
         request.json = config.get("responseMimeType") == "application/json"
         return request
 

@@ -26,6 +26,7 @@ from .request import (
     objects,
     positive,
     read_object,
+    read_sample,
 )
 from .settings import ModelSettings
 from .wire import duration, sse
@@ -229,6 +230,7 @@ def parse_chat(body: bytes, model: str | None = None) -> Request:
         stream=data.get("stream") is True,
         include_usage=isinstance(options, dict) and options.get("include_usage") is True,
     )
+    request.sample = read_sample(data)
     if data.get("tools") is not None:
         _read_tools(data, request)
     if data.get("response_format") is not None:

@@ -200,7 +200,7 @@ class Engine:
     def _reply(self, request: Request, model: ModelSettings, cap: int) -> Reply:
         if request.inputs:
             return Reply("", 0, "stop")
-        reply = write_reply(self._answer, request, cap=cap)
+        reply = write_reply(self._answer, request, cap=cap, seed=self.settings.seed, skill=model.skill)
         if model.reasoning_tokens:
             reply.reasoning_tokens = model.reasoning_tokens
             reply.tokens += model.reasoning_tokens

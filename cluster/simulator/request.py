@@ -53,7 +53,8 @@ class Request(msgspec.Struct, gc=False):
     message that begins with "Continue exactly"; ``partial`` is then the text to be continued. ``repair``: the
     user has spoken again after an assistant. ``tool_choice``: auto, none, required, or named, which is
     ``forced_tool``. ``schema``: the JSON Schema that the answer has to satisfy; ``json``: any object will do.
-    ``inputs``: the texts of an embedding request.
+    ``inputs``: the texts of an embedding request. ``sample``: the request's seed, where its temperature is above 0,
+    else empty; an exam's answers differ by it, and nothing else.
     """
 
     model: str
@@ -74,6 +75,7 @@ class Request(msgspec.Struct, gc=False):
     inputs: Sequence[str] = ()
     dimensions: int | None = None
     base64: bool = False
+    sample: str = ""
 
     @property
     def repair(self) -> bool:
@@ -163,6 +165,13 @@ def positive(data: dict[str, Any], name: str) -> int | None:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise BadRequestError(f"{name} must be an integer of at least 1.", name)
     return value
+
+
+def read_sample(data: dict[str, Any]) -> str:
+    """What tells one sample from another: the seed, if one is given beside a temperature above 0."""
+    seed, temperature = data.get("seed"), data.get("temperature")
+    warm = isinstance(temperature, int | float) and temperature > 0
+    return str(seed) if warm and isinstance(seed, int) else ""
 
 
 def objects(value: object, name: str) -> list[dict[str, Any]]:

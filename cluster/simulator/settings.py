@@ -154,13 +154,16 @@ class Answer(_Model):
     the hash picks). ``digest``: for each line ``=== path`` of the user's messages, a line ``## path`` and a
     sentence that names it; echo where there is none. ``fixed``: ``text``.
 
+    ``exam``: tasks are answered by a letter, right as often as the model's skill makes it, and candidates are
+    scored (see exam.py); echo where there is no task.
+
     ``by`` says what an echo depends on: ``request`` the model and all messages, ``content`` the user's texts
     alone, so that every model and dialect says the same. ``tools``: ``first`` calls the first tool unless the
     last message is a tool's result; a tool that the request forces is called in any case. A request for JSON
-    is answered by the least that satisfies its schema, in every mode.
+    is answered by the least that satisfies its schema, in every mode; in an exam with the letter or the score in it.
     """
 
-    mode: Literal["echo", "digest", "fixed"] = "echo"
+    mode: Literal["echo", "digest", "fixed", "exam"] = "echo"
     tokens: PositiveInt | tuple[PositiveInt, PositiveInt] = 32
     text: str = ""
     by: Literal["request", "content"] = "request"
@@ -184,7 +187,7 @@ class ModelSettings(_Model):
 
     ``cached_price``: of prompt tokens read from the cache, ``written_price``: of those written to it (told and
     billed by Anthropic's dialect alone); None is the input price. ``reasoning_tokens`` are added to each chat's
-    output, and billed as such.
+    output, and billed as such. ``skill``: the difficulty at which an exam's tasks are known half of the time.
     """
 
     input_price: Price = Decimal("0.15")
@@ -192,6 +195,7 @@ class ModelSettings(_Model):
     cached_price: Price | None = None
     written_price: Price | None = None
     reasoning_tokens: NonNegativeInt = 0
+    skill: Annotated[float, Field(ge=-10.0, le=10.0)] = 0.5
     context_window: PositiveInt = 128_000
     max_output: PositiveInt = 16_384
     quota: Quota | None = None

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Annotated, Any, Final
 
-from pydantic import Field, TypeAdapter
+from pydantic import BaseModel, Field, TypeAdapter
 
 from ..strict import Name, Strict
-from .basic import Approve, Call, Escalate, Function, Turn, Use, Value
+from .basic import Approve, Call, Escalate, Function, Use, Value
 from .patterns import (
     Chain,
     Consensus,
@@ -65,7 +65,8 @@ MODELS: Final[tuple[type[Step], ...]] = (
 KINDS: Final[dict[str, type[Step]]] = {str(model.model_fields["kind"].default): model for model in MODELS}
 """The model of each kind."""
 
-for _model in (OnError, Step, Turn, Quality, *MODELS):
+_RECURSIVE: tuple[type[BaseModel], ...] = (OnError, Step, Quality, *MODELS)
+for _model in _RECURSIVE:
     _model.model_rebuild(_types_namespace={"Node": Node})
 
 ADAPTER: Final[TypeAdapter[Node]] = TypeAdapter(Node)

@@ -85,6 +85,7 @@ class Route(Step):
 
     @model_validator(mode="after")
     def _branches_are_there(self) -> Self:
+        named: list[tuple[tuple[str | int, ...], str]]
         named = [(("rules", place, "to"), rule.to) for place, rule in enumerate(self.rules)]
         named += [(("generalist",), self.generalist)] if self.generalist else []
         named += [(("descriptions", name), name) for name in self.descriptions]
@@ -194,7 +195,7 @@ class Quality(Strict):
 
 
 class Ladder(Step):
-    """Cheap first; the next rung is asked where the answer is not good enough. The last rung's answer is taken as it is."""
+    """Cheap first; the next rung is asked where the answer is not good enough. The last rung's is taken as it is."""
 
     kind: Literal["ladder"] = "ladder"
     rungs: "tuple[Node, ...]" = Field(min_length=2, description="from the cheapest to the dearest")
@@ -205,8 +206,9 @@ class Ladder(Step):
 
 
 class Consensus(Step):
-    """Several models, one question. The output: `answer`, `agreement` (0 to 1), `review` (true where they differ),
-    `votes`.
+    """Several models, one question.
+
+    The output: `answer`, `agreement` (0 to 1), `review` (true where they differ), `votes`.
     """
 
     kind: Literal["consensus"] = "consensus"
@@ -241,7 +243,7 @@ class Evaluate(Step):
 
 
 class Orchestrate(Step):
-    """Orchestrator-workers: a step plans tasks as it sees fit, workers do them at once, a last step puts them together."""
+    """Orchestrator-workers: a step plans tasks as it sees fit, workers do them at once, a last one puts them together."""
 
     kind: Literal["orchestrate"] = "orchestrate"
     plan: "Node" = Field(description="gives a list of tasks, or a mapping with `tasks`")

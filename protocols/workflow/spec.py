@@ -15,6 +15,7 @@ class FlowSpec(msgspec.Struct, frozen=True):
         budget: tokens that one merge may read.
         total: how many items there are, where they are merged.
         cost: picodollars that one item may spend, -1 for no bound.
+        paths: folders where the functions and models are found that the workflow names.
     """
 
     flow: bytes
@@ -25,6 +26,7 @@ class FlowSpec(msgspec.Struct, frozen=True):
     budget: int = 0
     total: int = 0
     cost: int = -1
+    paths: tuple[str, ...] = ()
 
 
 class Part(msgspec.Struct, frozen=True, array_like=True):

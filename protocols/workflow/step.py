@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    Discriminator,
     Field,
     SerializerFunctionWrapHandler,
+    Tag,
     model_serializer,
     model_validator,
 )
@@ -81,11 +83,6 @@ class OnError(Strict):
     default: Filled = Field(default=None, description="the value that stands in; templates are filled in")
     alternative: "Node | None" = Field(default=None, description="the step that is run instead")
 
-    @model_validator(mode="before")
-    @classmethod
-    def _word(cls, value: Any) -> Any:
-        return {"then": value} if isinstance(value, str) else value
-
     @model_validator(mode="after")
     def _has_what_it_needs(self) -> Self:
         for word in ("default", "alternative"):
@@ -94,6 +91,22 @@ class OnError(Strict):
                 wrong = f"`then: {word}` goes with `{word}:`"
                 raise mistake(f"is missing: {wrong}" if not given else f"is never used: {wrong}", word)
         return self
+
+
+def _worded(value: Any) -> str:
+    return "word" if isinstance(value, str) else "mapping"
+
+
+if TYPE_CHECKING:
+    Policy = OnError
+else:
+    # A validator that turned words into mappings before would hand all that is below it on as Python's values, where a
+    # strict reader of JSON no longer takes a list for a tuple; a discriminator only looks.
+    Policy = Annotated[
+        Annotated[OnError, Tag("mapping")]
+        | Annotated[Then, AfterValidator(lambda word: OnError(then=word)), Tag("word")],
+        Discriminator(_worded),
+    ]
 
 
 class Gate(Strict):
@@ -109,7 +122,7 @@ class Step(Strict):
 
     id: Id | None = Field(default=None, description="the name by which later templates know its output")
     when: Expr | None = Field(default=None, description="the step is skipped unless this holds")
-    on_error: OnError | None = Field(default=None, description="what follows its failure; default: fail")
+    on_error: Policy | None = Field(default=None, description="what follows its failure; default: fail")
     undo: "Node | None" = Field(
         default=None,
         description="what undoes it, when a later step fails with `compensate`; knows its output by its id",

@@ -12,7 +12,7 @@ import msgspec
 from ...actors.mailbox.ray_peer import in_ray_thread
 from ...actors.shell import ActorShell, log
 from ...protocols.config import Config
-from ...protocols.jobs import EnsureAsk, EnsureReply, JobStatus, Status, TenantStatus
+from ...protocols.jobs import LIVE, EnsureAsk, EnsureReply, JobStatus, Status, TenantStatus
 from ...protocols.messages import Configure, Down, Hello, ProviderAsk, ProviderSnapshot
 from ..children import SUPERVISOR, ChildSpec, Spawner, check, core_children, provider_children
 from ..proof import differing
@@ -105,7 +105,7 @@ class Director(ActorShell):
         jobs = await self._jobs()
         tenants = await self._of_supervisor("spending", list[TenantStatus]) or ()
         now = time.monotonic()
-        idle = 0.0 if any(job.state in ("open", "running") for job in jobs) else now - self._asked_at
+        idle = 0.0 if any(job.state in LIVE for job in jobs) else now - self._asked_at
         status = Status(
             children=self._tree.status(now=now),
             accounts=tuple(one for one in accounts if isinstance(one, ProviderSnapshot)),
@@ -196,7 +196,7 @@ class Director(ActorShell):
             if left > 0:
                 await asyncio.sleep(left)
                 continue
-            if any(job.state in ("open", "running") for job in await self._jobs()):
+            if any(job.state in LIVE for job in await self._jobs()):
                 self._asked_at = time.monotonic()
                 continue
             log.info("idle", after_s=self._idle_s)

@@ -18,7 +18,7 @@ LIKE: Final = 0.5
 """From this similarity on two texts of prose stand in one group."""
 SHORT: Final = 8
 """Most words of a short answer, which is compared as a whole."""
-_MOST_CHARS: Final = 40_000  # read of one text: the cost of a comparison stays bounded, at about 5 ms a text
+_MOST_CHARS: Final = 40_000  # read of one text: the cost of a comparison stays bounded, at about 2 ms a text
 _MOST_JSON: Final = 200_000
 _DEPTH: Final = 32
 # Han, kana and Hangul are written without spaces: each sign is a word.

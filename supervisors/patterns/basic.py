@@ -51,7 +51,7 @@ def imported(path: str) -> Callable[..., Any]:
         raise ConfigError(f"{path!r} can't be imported: {error}; write it as module:function") from None
     if not callable(found):
         raise ConfigError(f"{path!r} is no function")
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 async def approve(node: Approve, at: Frame) -> Any:

@@ -9,7 +9,8 @@ import msgspec
 import orjson
 from pydantic import BaseModel, ValidationError
 
-from ...actors.call.checking import repair_turn
+from ...actors.call.checking import check_schemas, repair_turn
+from ...actors.call.logical import LogicalCall
 from ...actors.call.outcome import CallOutcome
 from ...actors.counting import counter, prompt_tokens
 from ...protocols.call import CallOptions, Reset
@@ -21,8 +22,12 @@ from ..workflow import templates
 from ..workflow.frame import Frame
 from ..workflow.spending import spending
 
+_SAMPLING: Final = 0.7
+"""Temperature of further samples of a call that has none of its own: at 0 all of them would say the same."""
 _FLUSH: Final = 64
 """Characters of a stream that are told at once."""
+_LATER_S: Final = 0.25
+"""A call gives up a little after the time around it is over, so that it is always the latter that ends the step."""
 
 
 async def run(node: Call, at: Frame) -> Any:
@@ -63,8 +68,8 @@ def build(node: Call, at: Frame) -> ChatRequest:
         model=node.model or next(iter(config.models)),
         messages=tuple(messages),
         max_tokens=node.max_tokens,
-        temperature=node.temperature,
-        seed=node.seed,
+        temperature=_SAMPLING if at.sample and not node.temperature else node.temperature,
+        seed=(node.seed or 0) + at.sample if at.sample else node.seed,
         response_format=None if node.output is None else response_format(node),
     )
 
@@ -111,7 +116,7 @@ def model_of(output: dict[str, Any] | str) -> type[BaseModel] | None:
 def _imported(path: str) -> type[BaseModel]:
     module, _, name = path.partition(":")
     try:
-        found = functools.reduce(getattr, name.split("."), importlib.import_module(module))
+        found: Any = functools.reduce(getattr, name.split("."), importlib.import_module(module))
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(f"{path!r} can't be imported: {error}; write it as module:Model") from None
     if not (isinstance(found, type) and issubclass(found, BaseModel)):
@@ -124,24 +129,30 @@ def _imported(path: str) -> type[BaseModel]:
 
 async def _ask(node: Call, request: ChatRequest, at: Frame) -> CallOutcome:
     run = at.run
+    check_schemas(request)
     tokens = prompt_tokens(request, _counter(run.caller.kit.config, request.model))
     options = _options(node, run.caller.defaults, at)
     words = _Words(node, at) if node.stream and run.host is not None and run.spec.watch else None
     async with spending(at, request, tokens) as grant:
         options = msgspec.structs.replace(options, max_cost=grant.bound(options.max_cost))
-        outcome = await run.caller.call(
-            request, tokens=tokens, options=options, on_text=None if words is None else words.take
-        )
-        grant.spent(outcome)
+        one = LogicalCall(run.caller, request, tokens, options, None if words is None else words.take)
+        grant.outcome = one.outcome
+        try:
+            outcome = await one.run()
+        finally:  # a call that was cancelled stands on the bill with what it has cost, or may have
+            _count(one.outcome, at)
     if words is not None:
         words.flush()
+    return outcome
+
+
+def _count(outcome: CallOutcome, at: Frame) -> None:
     own = at.own
     own.calls += 1
     own.attempts += outcome.attempts
     own.cost = -1 if own.cost < 0 or outcome.cost < 0 else own.cost + outcome.cost
     own.model = outcome.model
-    run.tally.call(outcome)
-    return outcome
+    at.run.tally.call(outcome)
 
 
 def _counter(config: Config, route: str) -> Any:
@@ -158,7 +169,7 @@ def _options(node: Call, defaults: CallOptions, at: Frame) -> CallOptions:
         defaults,
         cache=node.cache or defaults.cache,
         overflow=node.overflow or defaults.overflow,
-        deadline_s=deadline if left is None else min(deadline, left),
+        deadline_s=deadline if left is None else min(deadline, left + _LATER_S),
     )
 
 

@@ -31,6 +31,7 @@ def _stopped(gate: Any, at: Frame, value: Any) -> Any:
     scope = at.bind(it=value).scope
     reason = templates.render(gate.reason, scope) or f"its gate: {gate.stop}"
     at.own.note = f"ended early: {reason}"
+    at.own.state = "stopped"
     if "/" not in at.path:
         at.run.stopped = reason
     if "output" not in gate.model_fields_set:

@@ -85,8 +85,9 @@ def _several(bundle: tuple[Piece, ...]) -> Chunk:
     """Small texts that share a call, each introduced by a line with its name."""
     names = [piece.name for piece in bundle]
     text = "\n\n".join(f"=== {piece.name}\n{piece.text}" for piece in bundle)
+    name = ", ".join(names)
     value = {
-        "name": ", ".join(names),
+        "name": name,
         "names": names,
         "text": text,
         "number": 1,
@@ -96,4 +97,4 @@ def _several(bundle: tuple[Piece, ...]) -> Chunk:
         "tokens": sum(piece.tokens for piece in bundle),
         "overlap_chars": 0,
     }
-    return Chunk(value["name"], value)
+    return Chunk(name, value)

@@ -6,24 +6,25 @@ from ...protocols.errors import StepFailed
 from ...protocols.workflow.patterns import Consensus
 from ..workflow.frame import Frame
 from ..workflow.settling import causes, settle
-from ..workflow.step import perform
+from ..workflow.step import branch, perform
 from .agreement import agreement, most_detailed
-from .parallel import branch
 
 
 async def run(node: Consensus, at: Frame) -> dict[str, Any]:
     """The answer, the agreement, whether a person should look at it, and the votes."""
     works = [_work(voter, at.below(name)) for name, voter in node.voters.items()]
     settled = await settle(works, concurrency=len(works))
-    votes = {name: one.value for name, one in zip(node.voters, settled, strict=True) if one.good}
-    errors = [f"{name}: {one.error}" for name, one in zip(node.voters, settled, strict=True) if one.error]
+    named = dict(zip(node.voters, settled, strict=True))
+    # A voter that was skipped has no vote.
+    votes = {name: one.value for name, one in named.items() if one.good and one.value is not None}
+    errors = [f"{name}: {one.error or 'skipped'}" for name, one in named.items() if name not in votes]
     quorum = node.quorum or 2
     if len(votes) < quorum:
         raise StepFailed(f"{len(votes)} of {len(settled)} have answered, {quorum} have to: {causes(errors)}")
     values = list(votes.values())
     found = agreement(values)
     review = found.score < node.threshold
-    largest = max(found.groups, key=lambda group: (len(group), -group[0]))
+    largest = found.groups[0]
     if review and node.ensemble is not None:
         answer = await perform(node.ensemble, at.below("ensemble", votes=votes, previous=votes))
     else:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -19,9 +20,9 @@ from ...protocols.workflow.patterns import MapReduce
 from ...protocols.workflow.result import FlowResult
 from ...protocols.workflow.spec import FlowSpec
 from ..workflow.frame import Frame, Run
+from ..workflow.mapping import NO_OUTPUT
 from ..workflow.memo import Memo
 from ..workflow.merging import merged, size_of
-from ..workflow.money import Allowance
 from ..workflow.signals import Escalated, Parked
 from ..workflow.step import perform
 from .map_flat import place, step_of
@@ -36,6 +37,9 @@ class FlowInterpreter:
     def __init__(self, spec: JobSpec) -> None:
         self._job = spec
         self._spec = msgspec.msgpack.decode(spec.spec, type=FlowSpec)
+        for path in self._spec.paths:  # the workflow's own modules; at the end, so that they hide nothing
+            if path not in sys.path:
+                sys.path.append(path)
         self._flow = Flow.model_validate_json(self._spec.flow)
         self._scope: dict[str, Any] = msgspec.json.decode(self._spec.scope)
         self._asks = any(_kind(node) == "approve" for root in self._roots() for _, node in walk(root))
@@ -69,7 +73,7 @@ class FlowInterpreter:
             names["index"] = number
         at = Frame(run, self._spec.path, {**self._scope, **names}, [])
         if self._spec.cost >= 0:
-            at = at.bounded(Allowance(cost=self._spec.cost, name="the budget of one run"))
+            at = at.bounded(memo.budget("", cost=self._spec.cost, name="the budget of one run"))
         return await self._answer(run, number, at)
 
     def _new_run(self, number: int, caller: Caller, memo: Memo, verdicts: Mapping[str, Any]) -> Run:
@@ -91,7 +95,9 @@ class FlowInterpreter:
             async with asyncio.timeout(limit):
                 output = await perform(self._flow.run, at if limit is None else at.within(limit))
         except Parked as parked:
-            memo = run.memo.encoded(run.records, run.coverage)
+            for one in at.allowances:
+                run.memo.keep_spent("", one)
+            memo = run.memo.encoded(run.records, run.coverage, degraded=run.degraded, review=run.review)
             return run.tally.done(number, data=msgspec.msgpack.encode(list(parked.asks)), parked=memo)
         except Escalated as case:
             return self._failed(run, number, f"escalated, and no route takes it: {case.reason}")
@@ -99,6 +105,8 @@ class FlowInterpreter:
             return self._failed(run, number, f"not done within the workflow's deadline of {limit:g} s")
         except StepFailed as error:
             return self._failed(run, number, str(error))
+        if output is None and self._merge is not None:
+            return self._failed(run, number, NO_OUTPUT)
         return run.tally.done(number, data=_result(run, output), degraded=run.degraded or run.tally.degraded)
 
     @staticmethod

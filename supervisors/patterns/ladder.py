@@ -1,6 +1,5 @@
 """Ladder: cheap first, and the next rung where the answer is not good enough."""
 
-import dataclasses
 from typing import Any
 
 from ...protocols.errors import StepFailed
@@ -9,9 +8,8 @@ from ...protocols.workflow.step import Step
 from ..workflow import templates
 from ..workflow.frame import Frame
 from ..workflow.settling import settle
-from ..workflow.step import perform
+from ..workflow.step import branch
 from .agreement import agreement
-from .parallel import branch
 
 
 async def run(node: Ladder, at: Frame) -> Any:
@@ -46,7 +44,9 @@ async def climbed(node: Ladder, rung: Step, at: Frame, *, last: bool) -> tuple[A
     quality = node.quality
     if quality.samples is not None and not last:
         return await _sampled(rung, quality.samples, at)
-    value = await perform(rung, at)
+    value = await branch(rung, at)
+    if value is None:
+        raise StepFailed("it has no answer")
     return value, 1.0 if last else await scored(quality, value, at)
 
 
@@ -57,7 +57,7 @@ async def scored(quality: Quality, answer: Any, at: Frame) -> float:
         return number(templates.evaluate(quality.rule, here.scope))
     assert quality.judge is not None
     try:
-        said = await perform(quality.judge, dataclasses.replace(here.below("judge"), undo=[]))
+        said = await branch(quality.judge, here.below("judge"))
         return number(said.get("score") if isinstance(said, dict) else said)
     except StepFailed:
         at.run.degraded = True
@@ -78,12 +78,12 @@ def number(value: Any) -> float:
 
 async def _sampled(rung: Step, samples: int, at: Frame) -> tuple[Any, float]:
     """The answer that most samples agree on, and how far all of them agree."""
-    works = [_work(rung, at.again("#", place) if place else at) for place in range(samples)]
-    good = [one.value for one in await settle(works) if one.good]
+    works = [_work(rung, at.sampled(place) if place else at) for place in range(samples)]
+    good = [one.value for one in await settle(works) if one.good and one.value is not None]
     if not good:
         raise StepFailed("no sample has an answer")
     found = agreement(good)
-    largest = max(found.groups, key=lambda group: (len(group), -group[0]))
+    largest = found.groups[0]
     # A sample that failed agrees with nobody.
     return good[largest[0]], found.score * len(good) / samples
 

@@ -1,7 +1,7 @@
 """The variants `reduce` and `collapse`: merged in order, in groups where all would not fit, while maps still run."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
 
@@ -13,9 +13,11 @@ from ...protocols.workflow.nodes import encode_node
 from ...protocols.workflow.patterns import MapReduce
 from ...protocols.workflow.spec import FlowSpec, Part
 from ...protocols.workflow.step import Step
+from ..workflow.busy import Busy
 from ..workflow.frame import Frame
 from ..workflow.mapping import answers
 from ..workflow.merging import Missing, merged, size_of
+from ..workflow.names import stays_home
 from ..workflow.settling import MOST
 from ..workflow.signals import Escalated, Parked
 from ..workflow.wide import feed, is_wide, job_spec
@@ -23,13 +25,15 @@ from ..workflow.window import merge_budget
 from .chunks import Chunk
 from .reduced import Reduced
 
+_WAITS: Final = "it waits for people"
+
 
 async def run(node: MapReduce, chunks: Sequence[Chunk], at: Frame) -> Reduced:
     """See `MapReduce`."""
     assert node.reduce is not None
     nodes = [node.reduce, node.collapse or node.reduce]
     budget = node.budget or min(merge_budget(one, at.run.caller) for one in nodes)
-    if is_wide(node.map, len(chunks), at):
+    if is_wide(node.map, len(chunks), at) and not any(map(stays_home, nodes)):
         return await _wide(node, chunks, budget, at)
     return await _at_home(node, chunks, budget, at)
 
@@ -37,27 +41,46 @@ async def run(node: MapReduce, chunks: Sequence[Chunk], at: Frame) -> Reduced:
 async def _at_home(node: MapReduce, chunks: Sequence[Chunk], budget: int, at: Frame) -> Reduced:
     total = len(chunks)
     left: list[Parked | Escalated] = []
+    busy = Busy()
 
     async def merge(what: Merge, children: Mapping[int, ItemDone]) -> ItemDone:
+        if any(_WAITS in child.error for child in children.values()):
+            return ItemDone(what.node, error=_WAITS)  # without that child it would be kept, and the child be lost
         try:
-            part = await merged(step_of(node, what, total), what, children, at.below(place(what)))
+            with busy:
+                part = await merged(step_of(node, what, total), what, children, at.below(place(what)))
         except (Parked, Escalated) as signal:
             left.append(signal)
-            return ItemDone(what.node, error="it waits for people")
+            return ItemDone(what.node, error=_WAITS)
         return ItemDone(what.node, msgspec.msgpack.encode(part))
 
-    values = [chunk.value for chunk in chunks]
     grown = await grow(
         GrowingTree(budget),
-        answers(node.map, values, at, bind=node.as_, concurrency=node.concurrency),
+        _mapped(node, [chunk.value for chunk in chunks], at, busy),
         merge,
         size=size_of,
         width=node.concurrency or MOST,
     )
     if left:
-        raise left[0]
+        raise _left(left)
     assert grown.root is not None
     return _reduced(grown.root, grown.depth, grown.merges)
+
+
+async def _mapped(node: MapReduce, values: Sequence[Any], at: Frame, busy: Busy) -> AsyncIterator[ItemDone]:
+    """The maps' answers. Merges that have begun are finished before people are asked: they are not paid for twice."""
+    try:
+        async for done in answers(node.map, values, at, bind=node.as_, concurrency=node.concurrency):
+            yield done
+    except Parked:
+        await busy.idle()
+        raise
+
+
+def _left(signals: Sequence[Parked | Escalated]) -> Parked | Escalated:
+    """An escalation, where there is one; else all that people are asked."""
+    case = next((one for one in signals if isinstance(one, Escalated)), None)
+    return case or Parked(tuple(ask for one in signals if isinstance(one, Parked) for ask in one.asks))
 
 
 def _reduced(root: ItemDone, depth: int, merges: int) -> Reduced:

@@ -13,10 +13,12 @@ from ...protocols.errors import StepFailed
 from ...protocols.workflow.patterns import MapReduce
 from ...protocols.workflow.result import FlowResult
 from ..digest.collapse import groups
+from ..workflow.busy import Busy
 from ..workflow.frame import Frame
 from ..workflow.mapping import answers
 from ..workflow.merging import HEADER, Missing, cut, text_of
-from ..workflow.step import perform
+from ..workflow.signals import Parked
+from ..workflow.step import branch
 from ..workflow.window import merge_budget
 from .chunks import Chunk
 from .reduced import Reduced
@@ -67,6 +69,9 @@ async def run(node: MapReduce, chunks: Sequence[Chunk], at: Frame) -> Reduced:
         async for done in answers(node.map, values, at, bind=node.as_, concurrency=node.concurrency):
             growth.answered(done.item, done.error, done.data)
         value, depth = await top
+    except Parked:
+        await growth.busy.idle()  # merges that have begun are kept: they are not paid for twice
+        raise
     finally:
         top.cancel()
         await asyncio.gather(top, return_exceptions=True)
@@ -86,6 +91,7 @@ class _Growth:
         self._answers: list[asyncio.Future[Any]] = [loop.create_future() for _ in chunks]
         self.missing: list[Missing] = []
         self.merges = 0
+        self.busy = Busy()
 
     def answered(self, number: int, error: str, data: bytes) -> None:
         """A map has its answer, or has failed."""
@@ -99,7 +105,7 @@ class _Growth:
 
         A folder with one thing in it hands that through; the whole is always merged.
         """
-        below = await asyncio.gather(*(self.folder(one) for one in folder.folders.values()))
+        below = await self._below(folder)
         parts = []
         for number in folder.chunks:
             value = await self._answers[number]
@@ -119,6 +125,15 @@ class _Growth:
             lost = [number for number in folder.places if not self._is_missing(number)]
             self.missing += [(number, number + 1, f"merging {folder.path}: {error}") for number in lost]
             return None, 0
+
+    async def _below(self, folder: Folder) -> list[tuple[Any, int]]:
+        """What the folders in it have; all are at their end before one of them hands something up."""
+        works = (self.folder(one) for one in folder.folders.values())
+        ended = await asyncio.gather(*works, return_exceptions=True)
+        for one in ended:
+            if isinstance(one, BaseException):
+                raise one
+        return [one for one in ended if not isinstance(one, BaseException)]
 
     def _is_missing(self, number: int) -> bool:
         return any(first <= number < stop for first, stop, _ in self.missing)
@@ -146,4 +161,8 @@ class _Growth:
         inner = self._at.below("reduce").below(
             f"{folder.path}{number}", parts=parts, previous=parts, folder=folder.path
         )
-        return await perform(self._reduce, inner)
+        with self.busy:
+            value = await branch(self._reduce, inner)
+        if value is None:
+            raise StepFailed("the merge was skipped: it has no output")
+        return value

@@ -6,8 +6,8 @@ from ...protocols.errors import StepFailed
 from ...protocols.workflow.patterns import Orchestrate
 from ..workflow.frame import Frame
 from ..workflow.settling import settle
-from ..workflow.step import perform
-from .parallel import branch, check
+from ..workflow.step import branch, perform
+from .parallel import check
 
 
 async def run(node: Orchestrate, at: Frame) -> Any:

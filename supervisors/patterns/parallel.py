@@ -1,15 +1,14 @@
 """Parallel: branches at once, or a step for each item of a list."""
 
-import dataclasses
 from typing import Any
 
 from ...protocols.errors import StepFailed
 from ...protocols.workflow.patterns import Parallel
 from ...protocols.workflow.step import Step
 from ..workflow import templates
-from ..workflow.frame import Frame, Undo
+from ..workflow.frame import Frame
 from ..workflow.settling import Settled, causes, settle
-from ..workflow.step import perform
+from ..workflow.step import branch, perform
 from ..workflow.wide import each_wide, is_wide
 
 
@@ -66,12 +65,3 @@ def listed(value: Any, expression: str) -> list[Any]:
 
 def _work(step: Step, at: Frame) -> Any:
     return lambda: branch(step, at)
-
-
-async def branch(step: Step, at: Frame) -> Any:
-    """The step's output; what it did can be undone by whoever is around, once it is done."""
-    undo: list[Undo] = []
-    try:
-        return await perform(step, dataclasses.replace(at, undo=undo))
-    finally:
-        at.undo.extend(undo)

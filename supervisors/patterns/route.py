@@ -10,7 +10,7 @@ from ...protocols.workflow.patterns import Route
 from ..workflow import templates
 from ..workflow.frame import Frame
 from ..workflow.signals import Escalated
-from ..workflow.step import perform
+from ..workflow.step import branch, perform
 
 
 async def run(node: Route, at: Frame) -> Any:
@@ -59,7 +59,7 @@ async def chosen(node: Route, at: Frame) -> tuple[str, str]:
     if classifier is None:
         return node.generalist, "nobody claims it"
     try:
-        said = await perform(classifier, at.below("classifier"))
+        said = await branch(classifier, at.below("classifier"))
     except StepFailed as error:
         at.own.degraded = True
         return node.generalist, f"the classifier failed ({error}): the generalist takes it"

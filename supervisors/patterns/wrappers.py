@@ -7,8 +7,9 @@ from ...protocols.errors import StepFailed
 from ...protocols.workflow.wrappers import Budget, Retry, Timeout
 from ..workflow.failing import pause
 from ..workflow.frame import Frame
-from ..workflow.money import NO_LIMIT, Allowance
-from ..workflow.step import perform
+from ..workflow.money import NO_LIMIT
+from ..workflow.signals import Parked
+from ..workflow.step import branch, perform
 
 
 async def retry(node: Retry, at: Frame) -> Any:
@@ -16,7 +17,7 @@ async def retry(node: Retry, at: Frame) -> Any:
     for number in range(1, node.attempts + 1):
         inner = at.below("node").again("#", number) if number > 1 else at.below("node")
         try:
-            return await perform(node.node, inner)
+            return await branch(node.node, inner)
         except StepFailed as error:
             left = at.left_s
             delay = pause(node.backoff_s, number, rng=at.run.rng)
@@ -38,10 +39,15 @@ async def timeout(node: Timeout, at: Frame) -> Any:
 
 async def budget(node: Budget, at: Frame) -> Any:
     """The step's output, if that can be had within the bounds."""
-    allowance = Allowance(
+    allowance = at.run.memo.budget(
+        at.path,
         cost=NO_LIMIT if node.max_cost is None else round(node.max_cost * 10**12),
         calls=NO_LIMIT if node.max_calls is None else node.max_calls,
         tokens=NO_LIMIT if node.max_tokens is None else node.max_tokens,
         name=f"the budget at {at.path}",
     )
-    return await perform(node.node, at.below("node").bounded(allowance))
+    try:
+        return await perform(node.node, at.below("node").bounded(allowance))
+    except Parked:
+        at.run.memo.keep_spent(at.path, allowance)
+        raise

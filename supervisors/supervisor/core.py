@@ -1,17 +1,23 @@
 """What a Supervisor decides about one job: who works on which items, and when it is over."""
 
-import contextlib
+import bisect
 import dataclasses
 from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
-from ...protocols.jobs import Bill, JobSpec, JobState
+import msgspec
+
+from ...protocols.jobs import LIVE, Bill, JobSpec, JobState, Verdict
 from ...protocols.messages import ItemDone, Slice
 from ..budgets import Purse, Spending
+from .nodes import Nodes
+from .parking import Parking, questions
 
 AHEAD: Final = 4
 """Widths of work a Mapper has in hand: with 2 it waited for slices at 3,000 calls a second."""
+BLOCKS_WAITING: Final = 8
+"""Blocks of a job that lets its answers go that may wait to be handed out; a block is about 1 MB."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -31,12 +37,20 @@ class _Run:
     stop: int
 
 
+def _unparked(done: ItemDone) -> ItemDone:
+    return msgspec.structs.replace(done, data=b"", parked=b"", error="it waits for people but asks nothing")
+
+
 class JobCore:
-    """One job's items: each is waiting, out with one Mapper, or done; a Mapper that dies gives its items back.
+    """One job's items: each is waiting, out with one Mapper, parked, or done; a Mapper that dies gives its items back.
 
     A Mapper is given `AHEAD` times its width, so that it never waits for a message; more only when it has answered.
     All answers are kept whatever becomes of the others (allSettled). A slice is handed out only when the highest price
     of its items fits into what is left of the job's budget, the tenant's day and everybody's day.
+
+    An item that is done costs one byte. One that is parked (it waits for people) costs its memo, and no room with any
+    Mapper; when it has all verdicts it goes before all else. What it cost until it was parked is on the bill already:
+    the answer after it names only what came since.
 
     Args:
         spec: what to do.
@@ -49,22 +63,22 @@ class JobCore:
         self._purse = Purse(spending or Spending(), spec.tenant, own=spec.tenant_day, everybody=spec.day)
         #: The day it is, as it was last told.
         self._day = 0
-        #: Counted in the purse for nodes that are to be merged, and on which day; None before it was asked for.
-        self._holding: int | None = None
-        self._holding_day = 0
+        self.nodes = Nodes(spec, self._purse, nodes)
         #: True while nothing can be sent until another job gives money back.
         self.starved = False
-        #: Nodes of the reduce tree that are to be answered, and how many are.
-        self.nodes_wanted = nodes
-        self.nodes_done = 0
         self.state: JobState = "open"
         self.error = ""
         self.bill = Bill()
         self.sealed = False
         #: First item of each block; its length is the next block's first less its own.
         self._firsts: list[int] = []
+        #: Items of each block that are not done.
+        self._left: list[int] = []
+        #: Blocks that nobody needs any more, since all their items are done; the shell takes them out.
+        self.freed: list[int] = []
         self.total = 0
         self._waiting: deque[_Run] = deque()
+        self.parking = Parking()
         self._done = bytearray()
         self.done = self.failed = 0
         #: Items out with each Mapper, and the day their money was reserved on.
@@ -83,11 +97,19 @@ class JobCore:
         """A block of `count` items joins; returns its number."""
         number = len(self._firsts)
         self._firsts.append(self.total)
+        self._left.append(count)
         if count:
             self._waiting.append(_Run(number, 0, count))
+        else:
+            self.freed.append(number)
         self._done.extend(bytes(count))
         self.total += count
         return number
+
+    @property
+    def room(self) -> bool:
+        """True when another block may join. A job that keeps its answers holds all of itself anyway: it always may."""
+        return self.spec.keep or len(self._waiting) < BLOCKS_WAITING
 
     def seal(self) -> None:
         """No more blocks will come."""
@@ -105,24 +127,45 @@ class JobCore:
         for item, day in lost.items():
             self._lost[name, item] = day
             self._purse.settle(self.spec.item_cost, self.spec.item_cost, day=day)
-        if self.state not in ("open", "running"):
+        if self.state not in LIVE:
             return
         for item in sorted((one for one in lost if not self._done[one]), reverse=True):
-            block, place = self._place(item)
-            self._waiting.appendleft(_Run(block, place, place + 1))
+            self._first_of_all(item)
+
+    def _first_of_all(self, item: int) -> None:
+        """The item waits before all others."""
+        block, place = self._place(item)
+        self._waiting.appendleft(_Run(block, place, place + 1))
 
     def _place(self, item: int) -> tuple[int, int]:
-        low, high = 0, len(self._firsts) - 1
-        while low < high:
-            middle = (low + high + 1) // 2
-            low, high = (middle, high) if self._firsts[middle] <= item else (low, middle - 1)
-        return low, item - self._firsts[low]
+        block = bisect.bisect_right(self._firsts, item) - 1
+        return block, item - self._firsts[block]
 
-    def hand_out(self, *, day: int = 0) -> list[Send]:
-        """Slices for Mappers that have room, the emptiest first; `day` is the day in UTC, as a number that rises."""
+    def hand_out(self, *, day: int = 0, held: bool = False) -> list[Send]:
+        """Slices for Mappers that have room, the emptiest first.
+
+        Args:
+            day: the day in UTC, as a number that rises.
+            held: True while nothing more may be asked for, because nobody takes what was answered.
+        """
         self._day, self.starved = day, False
-        if self.state not in ("open", "running"):
+        if self.state not in LIVE:
             return []
+        sends = [] if held else self._slices()
+        if self._waiting and not held and not self._affordable():
+            self._stop_spending()
+        self._rest(held=held)
+        return sends
+
+    def _rest(self, *, held: bool = False) -> None:
+        """A job of which nothing can go on but what people have to answer waits for them."""
+        idle = len(self.parking) and not self.running and (held or not self._waiting)
+        if self.state == "running" and idle:
+            self.state = "waiting"
+        elif self.state == "waiting" and not idle:
+            self.state = "running"
+
+    def _slices(self) -> list[Send]:
         sends: list[Send] = []
         width = self.spec.width
         while self._waiting and self._out and self._affordable():
@@ -133,19 +176,17 @@ class JobCore:
                 break
             self.state = "running"
             sends.append(self._send(name, width))
-        if self._waiting and not self._affordable():
-            self._stop_spending()
         return sends
 
     def _send(self, name: str, most: int) -> Send:
         run = self._waiting[0]
         stop = min(run.stop, run.start + min(most, self._payable()))
-        piece = Slice(self.spec.id, run.block, run.start, stop)
+        first = self._firsts[run.block]
+        piece = Slice(self.spec.id, run.block, run.start, stop, self.parking.states(first, run.start, stop))
         if stop == run.stop:
             self._waiting.popleft()
         else:
             run.start = stop
-        first = self._firsts[piece.block]
         self._out[name].update(dict.fromkeys(range(first + piece.start, first + piece.stop), self._day))
         cost = (piece.stop - piece.start) * self.spec.item_cost
         self._reserved += cost
@@ -158,23 +199,15 @@ class JobCore:
     def _payable(self) -> int:
         """How many more items the budgets allow to be sent now."""
         most = self._payable_by_job()
-        if not most or not self._held():
+        if not most or not self.nodes.hold(day=self._day):
             return 0
         return min(most, self._purse.left(day=self._day) // self.spec.item_cost) if self.spec.item_cost else most
-
-    def _held(self) -> bool:
-        """True when the day has room for merging, which is counted at once and corrected node by node."""
-        if self._holding is None and self._purse.reserve(self.spec.held_back, day=self._day):
-            self._holding, self._holding_day = self.spec.held_back, self._day
-            self._purse.settle(self._holding, self._holding, day=self._day)
-        return self._holding is not None
 
     def _payable_by_job(self) -> int:
         if self.spec.max_cost < 0:
             return 1 << 30
-        open_nodes = max(self.nodes_wanted - self.nodes_done, 0) / max(self.nodes_wanted, 1)
         spent = self.bill.cost + self.bill.open_cost
-        left = self.spec.max_cost - spent - self._reserved - int(self.spec.held_back * open_nodes)
+        left = self.spec.max_cost - spent - self._reserved - self.nodes.left
         return max(left // self.spec.item_cost, 0) if self.spec.item_cost else (1 << 30 if left > 0 else 0)
 
     def _affordable(self) -> bool:
@@ -186,7 +219,7 @@ class JobCore:
             return
         text = f"the job's budget of ${self.spec.max_cost / 1e12:.4f} is used up"
         if self._payable_by_job():
-            wanted = self.spec.item_cost if self._holding is not None else self.spec.held_back
+            wanted = self.spec.item_cost if self.nodes.held else self.spec.held_back
             text = self._purse.lack(wanted, day=self._day)
             self.starved = not text
             if self.starved:
@@ -198,51 +231,85 @@ class JobCore:
 
     # Answers ----------------------------------------------------------------------------------------------------------
 
-    def answered(self, mapper: str, done: Iterable[ItemDone]) -> list[ItemDone]:
-        """Answers came from a Mapper; returns those that are new. An item answered twice counts once, but is billed."""
+    def answered(self, mapper: str, done: Iterable[ItemDone], *, now: float = 0.0) -> list[ItemDone]:
+        """Answers came from a Mapper; returns those that are new. An item answered twice counts once, but is billed.
+
+        What is parked is no answer: it is billed and waits from `now` (monotonic seconds) on.
+        """
         new = []
-        out = self._out.get(mapper, {})
         for one in done:
             self.bill = self.bill.add(one)
-            if one.item in out:
-                self._reserved -= self.spec.item_cost
-                self._purse.settle(self.spec.item_cost, one.spent, day=out.pop(one.item))
-            elif (mapper, one.item) in self._lost:
-                self._settle_late(mapper, one)
-                self._late(one.item)
-            elif one.spent:
-                self._purse.settle(0, one.spent, day=self._day)
-            if not self._done[one.item]:
-                self._done[one.item] = 1
-                self.done += 1
-                self.failed += bool(one.error)
-                new.append(one)
+            if not self._settled(mapper, one) or self._done[one.item]:
+                continue
+            if asks := questions(one):
+                self.parking.park(one.item, one.parked, asks, now=now)
+                continue
+            new.append(_unparked(one) if one.parked else one)
+            self._mark(new[-1])
         return new
+
+    def _mark(self, done: ItemDone) -> None:
+        """The item is done, and with the last of its block the block."""
+        self._done[done.item] = 1
+        self.done += 1
+        self.failed += bool(done.error)
+        self.parking.forget(done.item)
+        block, _ = self._place(done.item)
+        self._left[block] -= 1
+        if not self._left[block]:
+            self.freed.append(block)
+
+    def _settled(self, mapper: str, one: ItemDone) -> bool:
+        """Settles what was reserved for an answer; False where it is parked too late to be taken."""
+        out = self._out.get(mapper, {})
+        if one.item in out:
+            self._reserved -= self.spec.item_cost
+            self._purse.settle(self.spec.item_cost, one.spent, day=out.pop(one.item))
+            return True
+        if (mapper, one.item) in self._lost:
+            self._settle_late(mapper, one)
+            self._reserved -= self.spec.item_cost
+            # What was parked by a Mapper that was thought dead is taken as long as nobody else works on the item, and
+            # never in place of verdicts that are there already: the item is run again, and asks again.
+            return not (one.parked and self.parking.state(one.item)) and (self._take_back(one.item) or not one.parked)
+        if one.spent:
+            self._purse.settle(0, one.spent, day=self._day)
+        return not one.parked
 
     def _settle_late(self, mapper: str, done: ItemDone) -> None:
         self._purse.settle(0, done.spent - self.spec.item_cost, day=self._lost.pop((mapper, done.item)))
 
-    def _late(self, item: int) -> None:
-        """A Mapper that was thought dead has answered: its cost is known, and nobody else need be given the item."""
-        self._reserved -= self.spec.item_cost
+    def _take_back(self, item: int) -> bool:
+        """A Mapper that was thought dead has answered: nobody else need be given the item. True where it waited."""
         block, place = self._place(item)
-        with contextlib.suppress(ValueError):
+        try:
             self._waiting.remove(_Run(block, place, place + 1))
+        except ValueError:
+            return False
+        return True
 
-    def node_answered(self, done: ItemDone) -> None:
-        """A node of the reduce tree was merged."""
-        self.nodes_done += 1
+    def resume(self, item: int, path: str, verdict: Verdict) -> bool:
+        """A person has answered; True when the item goes on, before all else. Raises as `Parking.answer` does."""
+        ready = self.parking.answer(item, path, verdict)
+        if ready >= 0:
+            self._first_of_all(ready)
+            self._rest()
+        return ready >= 0
+
+    def node_answered(self, done: ItemDone, *, again: bool = False) -> None:
+        """A node of the reduce tree was merged.
+
+        With `again` its first answer was under way when its Reducer died, so that it was merged, and paid for, twice.
+        """
         self.bill = self.bill.add(done)
-        last = self.nodes_done >= self.nodes_wanted
-        self._release((self._holding or 0) if last else self.spec.held_back // self.nodes_wanted, done.spent)
+        if again:
+            self._purse.settle(0, done.spent, day=self._day)
+        else:
+            self.nodes.answered(done, day=self._day)
 
-    def _release(self, most: int, spent: int) -> None:
-        """Up to `most` of what is held for merging turned out to cost `spent`."""
-        part = min(most, self._holding or 0)
-        day = self._day if self._holding is None else self._holding_day
-        if self._holding is not None:
-            self._holding -= part
-        self._purse.settle(0, spent - part, day=day)
+    def rooted(self, node: int) -> None:
+        """A node that was answered is the root of the tree, which grows."""
+        self.nodes.rooted(node, day=self._day)
 
     def close(self) -> None:
         """The job is over: what is out counts as spent, since it may have been, until it is answered after all."""
@@ -251,7 +318,8 @@ class JobCore:
                 self._lost[mapper, item] = day
                 self._purse.settle(self.spec.item_cost, self.spec.item_cost, day=day)
         self._out = {}
-        self._release(self._holding or 0, 0)
+        self.parking.clear()
+        self.nodes.close(day=self._day)
 
     def after(self, mapper: str, done: Iterable[ItemDone]) -> None:
         """Answers that come when the job is over: they are only counted against the day."""
@@ -263,9 +331,10 @@ class JobCore:
 
     def cancel(self) -> None:
         """Somebody asked to stop."""
-        if self.state in ("open", "running"):
+        if self.state in LIVE:
             self.state = "cancelled"
             self._waiting.clear()
+            self.parking.clear()
 
     def fail(self, error: str) -> None:
         """The job can't go on; answers that are there stay."""
@@ -275,7 +344,8 @@ class JobCore:
     @property
     def finished(self) -> bool:
         """True when every item and every node has an answer, and no more will come."""
-        return self.sealed and self.done == self.total and self.nodes_done >= self.nodes_wanted
+        done = self.sealed and self.done == self.total
+        return done and (self.nodes.finished or (self.spec.grows and not self.total))
 
     @property
     def running(self) -> int:
@@ -287,7 +357,8 @@ class JobCore:
         assert self.done == sum(self._done)
         waiting = [self._firsts[run.block] + place for run in self._waiting for place in range(run.start, run.stop)]
         out = [item for items in self._out.values() for item in items]
-        both = waiting + [item for item in out if not self._done[item]]
+        parked = list(self.parking)
+        both = waiting + parked + [item for item in out if not self._done[item]]
         assert len(both) == len(set(both)), "an item is in two places"
-        if self.state in ("open", "running"):
+        if self.state in LIVE:
             assert sorted(set(both)) == [item for item, done in enumerate(self._done) if not done]

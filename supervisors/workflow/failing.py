@@ -39,9 +39,10 @@ class Fail:
     undo: bool = False
 
 
-Verdict = Again | Skip | Default | Alternative | Fail
+Instead = Skip | Default | Alternative | Fail
+Verdict = Again | Instead
 
-_THEN: Final[dict[str, Verdict]] = {
+_THEN: Final[dict[str, Instead]] = {
     "fail": Fail(),
     "skip": Skip(),
     "default": Default(),
@@ -60,7 +61,12 @@ def after_failure(policy: OnError | None, failed: int, *, left_s: float | None, 
         delay = pause(policy.backoff_s, failed, rng=rng)
         if left_s is None or delay < left_s:
             return Again(delay)
-    return _THEN[policy.then]
+    return in_the_end(policy)
+
+
+def in_the_end(policy: OnError | None) -> Instead:
+    """What follows where it would be no use to run the step again."""
+    return _THEN[(policy or NEVER).then]
 
 
 def pause(first_s: float, failed: int, *, rng: random.Random) -> float:

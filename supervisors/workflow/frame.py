@@ -26,7 +26,10 @@ Pattern = Callable[[Any, "Frame"], Awaitable[Any]]
 
 @dataclasses.dataclass(slots=True)
 class Own:
-    """What a step's own calls came to, and what is to be said of it; steps inside have their own."""
+    """What a step's own calls came to, and what is to be said of it; steps inside have their own.
+
+    `state` is how it ended, where that is neither done nor degraded.
+    """
 
     calls: int = 0
     attempts: int = 0
@@ -34,6 +37,7 @@ class Own:
     model: str = ""
     note: str = ""
     degraded: bool = False
+    state: StepState | None = None
 
 
 @dataclasses.dataclass(slots=True)
@@ -86,9 +90,12 @@ class Run:
         self.records: list[StepRecord] = list(memo.kept.records)
         self.coverage: list[Coverage] = list(memo.kept.coverage)
         #: Of each finished step with an id, for templates: `steps.draft.state`.
-        self.states: dict[str, dict[str, Any]] = {}
-        self.degraded = any(record.state == "degraded" for record in self.records)
-        self.review = False
+        self.states: dict[str, dict[str, Any]] = {one.id: _told(one) for one in self.records if one.id}
+        #: Places of the records of an earlier part of the run: a step that ends again, on the way to where the run
+        #: stood, is the same one.
+        self._earlier = {one.path: place for place, one in enumerate(self.records)}
+        self.degraded = memo.kept.degraded
+        self.review = memo.kept.review
         #: Why a gate ended the outermost chain early.
         self.stopped = ""
         #: Budgets have changed: who waits for room looks again.
@@ -106,10 +113,14 @@ class Run:
             path, kind, state, round(began_s, 6), round(took, 6), name, own.calls, own.attempts, own.cost, own.model,
             own.note,
         )  # fmt: skip
-        self.records.append(record)
+        earlier = self._earlier.get(path)
+        if earlier is None:
+            self.records.append(record)
+        else:
+            self.records[earlier] = record
         self.degraded |= state == "degraded"
         if name:
-            self.states[name] = {"state": state, "model": own.model, "note": own.note, "cost": own.cost}
+            self.states[name] = _told(record)
         self.tell(path, node, "done" if state in ("undone", "cancelled") else state, own, took_s=took)
 
     def tell(self, path: str, node: Step, state: Any, own: Own | None = None, *, took_s: float = 0.0) -> None:
@@ -120,6 +131,11 @@ class Run:
                 self.number, path, _kind(node), state, round(self.elapsed(), 3), took_s, own.cost, own.model, own.note
             )
             self.host.tell(event)
+
+
+def _told(record: StepRecord) -> dict[str, Any]:
+    """What templates are told of a step that ended."""
+    return {"state": record.state, "model": record.model, "note": record.note, "cost": record.cost}
 
 
 def _kind(node: Step) -> str:
@@ -138,6 +154,7 @@ class Frame:
         due: when it has to be over, monotonic; None for no bound.
         allowances: what bounds its spending, from the outside in.
         own: what the step's own calls came to.
+        sample: which of several samples of the same step this is; calls of the second and later ones are made to differ.
     """
 
     run: Run
@@ -147,6 +164,7 @@ class Frame:
     due: float | None = None
     allowances: tuple[Allowance, ...] = ()
     own: Own = dataclasses.field(default_factory=Own)
+    sample: int = 0
 
     def below(self, part: str | int, **names: Any) -> Self:
         """The frame of a step inside, which knows these names besides."""
@@ -156,6 +174,14 @@ class Frame:
     def again(self, mark: str, number: int) -> Self:
         """The frame of another round (`#`) or attempt (`~`) of the same step."""
         return dataclasses.replace(self, path=f"{self.path}{mark}{number}", own=Own())
+
+    def sampled(self, number: int) -> Self:
+        """The frame of another sample of the same step."""
+        return dataclasses.replace(self.again("#", number), sample=number)
+
+    def apart(self) -> Self:
+        """The same place for a step whose failure is not that of what is around: what it did is noted apart."""
+        return dataclasses.replace(self, undo=[])
 
     def bind(self, **names: Any) -> Self:
         """The same place with more names known."""

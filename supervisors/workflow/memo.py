@@ -1,24 +1,49 @@
 """What a run has finished, by step path: so that a run that goes on repeats nothing.
 
 A step's output is kept when the step is done, and so is a failure that a policy looked at; what was kept of the steps
-inside it is let go, since they are not run again. With the same input and the same workflow a run takes the same way
-again, so that a path is a key. Pure; a journal can stand behind it.
+inside it is let go, since they are not run again: only how they are undone is kept with it. With the same input and the
+same workflow a run takes the same way again, so that a path is a key. Pure; a journal can stand behind it.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 
 from ...protocols.workflow.result import Coverage, StepRecord
+from .money import Allowance
+
+
+class Undone(msgspec.Struct, frozen=True, array_like=True):
+    """How a finished step is undone: the node as JSON, its path, and the names it knows as a JSON object."""
+
+    node: bytes
+    path: str
+    scope: bytes
 
 
 class Kept(msgspec.Struct, array_like=True):
-    """What travels: outputs as JSON and failures by path, the records so far, what map-reduces covered."""
+    """What travels.
+
+    Attributes:
+        values: outputs as JSON, by path.
+        failures: causes by path.
+        records: of the steps that ended.
+        coverage: of the map-reduces.
+        undo: how what was finished in a step, and the step itself, is undone, by the step's path.
+        spent: (picodollars, calls, tokens) of each budget, by the path of its step.
+        degraded: something stood in for what was asked.
+        review: a person should look at it.
+    """
 
     values: dict[str, bytes] = {}
     failures: dict[str, str] = {}
     records: list[StepRecord] = []
     coverage: list[Coverage] = []
+    undo: dict[str, list[Undone]] = {}
+    spent: dict[str, tuple[int, int, int]] = {}
+    degraded: bool = False
+    review: bool = False
 
 
 _ENCODE: Final = msgspec.json.Encoder().encode
@@ -35,7 +60,7 @@ class Memo:
 
     def __init__(self, kept: bytes = b"", *, keeps: bool = True) -> None:
         self.kept = msgspec.msgpack.decode(kept, type=Kept) if kept else Kept()
-        self._keeps = keeps
+        self.keeps = keeps
 
     def __contains__(self, path: str) -> bool:
         return path in self.kept.values or path in self.kept.failures
@@ -48,24 +73,43 @@ class Memo:
         """Why a step failed, where that is kept."""
         return self.kept.failures.get(path)
 
-    def keep(self, path: str, value: Any) -> None:
+    def undo(self, path: str) -> Sequence[Undone]:
+        """How what a kept step did is undone, in the order it was done."""
+        return self.kept.undo.get(path, ())
+
+    def keep(self, path: str, value: Any, undo: Sequence[Undone] = ()) -> None:
         """The step is done."""
-        if self._keeps:
+        if self.keeps:
             self._forget_below(path)
             self.kept.values[path] = _ENCODE(value)
+            self._keep_undo(path, undo)
 
-    def keep_failure(self, path: str, cause: str) -> None:
+    def keep_failure(self, path: str, cause: str, undo: Sequence[Undone] = ()) -> None:
         """The step has failed."""
-        if self._keeps:
+        if self.keeps:
             self._forget_below(path)
             self.kept.failures[path] = cause
+            self._keep_undo(path, undo)
+
+    def _keep_undo(self, path: str, undo: Sequence[Undone]) -> None:
+        if undo:
+            self.kept.undo[path] = list(undo)
 
     def _forget_below(self, path: str) -> None:
-        for table in (self.kept.values, self.kept.failures):
+        for table in (self.kept.values, self.kept.failures, self.kept.undo):
             for known in [one for one in table if one.startswith(path) and one[len(path) : len(path) + 1] in "/#~"]:
                 del table[known]
 
-    def encoded(self, records: list[StepRecord], coverage: list[Coverage]) -> bytes:
+    def budget(self, path: str, **bounds: Any) -> Allowance:
+        """The budget at a step, with what an earlier part of the run has spent of it; `bounds` as of `Allowance`."""
+        cost, calls, tokens = self.kept.spent.get(path, (0, 0, 0))
+        return Allowance(**bounds, spent_cost=cost, spent_calls=calls, spent_tokens=tokens)
+
+    def keep_spent(self, path: str, one: Allowance) -> None:
+        """The run waits for people: so much of a budget is spent when it goes on."""
+        self.kept.spent[path] = (one.spent_cost, one.spent_calls, one.spent_tokens)
+
+    def encoded(self, records: list[StepRecord], coverage: list[Coverage], *, degraded: bool, review: bool) -> bytes:
         """All that is kept, as bytes."""
-        kept = Kept(self.kept.values, self.kept.failures, records, coverage)
+        kept = msgspec.structs.replace(self.kept, records=records, coverage=coverage, degraded=degraded, review=review)
         return msgspec.msgpack.encode(kept)

@@ -10,12 +10,13 @@ import orjson
 from ...actors.call.cutting import both_ends
 from ...actors.embedded.tokens import count
 from ...actors.reducer.growing import Merge, items_of, level_of
+from ...protocols.errors import StepFailed
 from ...protocols.messages import ItemDone
 from ...protocols.workflow.result import FlowResult
 from ...protocols.workflow.spec import Part
 from ...protocols.workflow.step import Step
 from .frame import Frame
-from .step import perform
+from .step import branch
 
 HEADER: Final = 12
 """Tokens of what introduces a part."""
@@ -52,7 +53,9 @@ async def merged(node: Step, merge: Merge, children: Mapping[int, ItemDone], at:
         missing += part.missing
         value = msgspec.json.decode(part.value)
         parts.append({"name": name_of(number), "value": cut(value, merge.cut) if merge.cut else value})
-    value = await perform(node, at.bind(parts=parts, previous=parts, **names))
+    value = await branch(node, at.bind(parts=parts, previous=parts, **names))
+    if value is None:
+        raise StepFailed("the merge was skipped: it has no output")
     return Part(msgspec.json.encode(value), compact(missing))
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from ...protocols.jobs import ApprovalAsk
 
 
-class Parked(Exception):  # noqa: N818 - it is no error
+class Parked(Exception):
     """Raised through all steps when people have to answer before the run can go on.
 
     Args:
@@ -17,7 +17,7 @@ class Parked(Exception):  # noqa: N818 - it is no error
         self.asks = asks
 
 
-class Escalated(Exception):  # noqa: N818 - it is no error
+class Escalated(Exception):
     """Raised by an escalation, up to the nearest route that takes it.
 
     Args:

@@ -19,6 +19,7 @@ class Grant:
 
     Attributes:
         cost: picodollars that were reserved, -1 where nothing bounds it.
+        outcome: what the call comes to; None where it has not begun.
     """
 
     def __init__(self, cost: int) -> None:
@@ -29,10 +30,6 @@ class Grant:
         """The tighter one of this bound and another; -1 for none."""
         bounds = [one for one in (self.cost, other) if one >= 0]
         return min(bounds) if bounds else -1
-
-    def spent(self, outcome: CallOutcome) -> None:
-        """What the call came to."""
-        self.outcome = outcome
 
 
 @asynccontextmanager
@@ -52,11 +49,12 @@ async def spending(at: Frame, request: ChatRequest, tokens: int) -> AsyncIterato
         yield grant
     finally:
         outcome = grant.outcome
-        # A call that was cancelled may have been charged: what was reserved counts.
-        cost = held if outcome is None else sum(max(one.cost, 0) + one.open_cost for one in outcome.log)
-        used = size if outcome is None else outcome.input_tokens + outcome.output_tokens
+        log = [] if outcome is None else outcome.log
+        # What a request may have been charged that was never seen to its end counts as well.
+        cost = sum(max(one.cost, 0) + one.open_cost for one in log)
+        used = sum(one.usage.input_tokens + one.usage.output_tokens or size * (one.open_cost > 0) for one in log)
         for one in at.allowances:
-            one.settle(held, size, cost, used)
+            one.settle(held, size, cost, used, calls=int(outcome is not None))
         async with at.run.changed:
             at.run.changed.notify_all()
 

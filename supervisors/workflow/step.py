@@ -7,9 +7,9 @@ from ...actors.shell import log
 from ...protocols.errors import StepFailed, UnderstudyError
 from ...protocols.workflow.result import StepState
 from ...protocols.workflow.step import Step
-from . import templates
-from .failing import Again, Alternative, Default, Fail, Skip, after_failure
-from .frame import Frame, Undo
+from . import templates, undoing
+from .failing import Again, Default, Fail, Instead, Skip, after_failure, in_the_end
+from .frame import Frame
 from .signals import Escalated, Parked
 
 
@@ -23,35 +23,45 @@ async def perform(node: Step, at: Frame) -> Any:
     """
     memo = at.run.memo
     if at.path in memo:
-        return _recalled(node, at)
+        return _recalled(at)
+    before = len(at.undo)
     try:
         value = await _performed(node, at)
     except StepFailed as error:
-        memo.keep_failure(at.path, str(error))
+        memo.keep_failure(at.path, str(error), undoing.kept(at, before))
         raise
-    memo.keep(at.path, value)
-    _undoable(node, at, value)
+    memo.keep(at.path, value, undoing.kept(at, before))
     return value
 
 
-def _recalled(node: Step, at: Frame) -> Any:
+async def branch(step: Step, at: Frame) -> Any:
+    """The step's output, where its failure is not that of what is around: it undoes no more than what was done in it.
+
+    Once it is over, what it did can be undone by whoever is around.
+    """
+    apart = at.apart()
+    try:
+        return await perform(step, apart)
+    finally:
+        at.undo.extend(apart.undo)
+
+
+def _recalled(at: Frame) -> Any:
+    at.undo.extend(undoing.recalled(at))
     cause = at.run.memo.failure(at.path)
     if cause is not None:
         raise StepFailed(cause)
-    value = at.run.memo.value(at.path)
-    _undoable(node, at, value)
-    return value
-
-
-def _undoable(node: Step, at: Frame, value: Any) -> None:
-    if node.undo is not None:
-        known = at.bind(**{node.id: value}) if node.id else at
-        at.undo.append(Undo(node.undo, known.below("undo", it=value)))
+    return at.run.memo.value(at.path)
 
 
 async def _performed(node: Step, at: Frame) -> Any:
     run, began = at.run, at.run.elapsed()
-    if node.when is not None and not templates.holds(node.when, at.scope):
+    try:
+        skipped = node.when is not None and not templates.holds(node.when, at.scope)
+    except StepFailed as error:
+        at.own.note = str(error)
+        return await _instead(node, at, in_the_end(node.on_error), began)
+    if skipped:
         at.own.note = f"not {node.when}"
         run.ended(at.path, node, "skipped", began, at.own)
         return None
@@ -70,22 +80,33 @@ async def _performed(node: Step, at: Frame) -> Any:
             run.ended(here.path, node, "failed", began, here.own)
             if at.again("~", failed).path not in run.memo:
                 await asyncio.sleep(verdict.delay_s)
-        except asyncio.CancelledError:
-            run.ended(here.path, node, "cancelled", began, here.own)
-            raise
-        except Parked:
-            run.tell(at.path, node, "waiting")
+        except (asyncio.CancelledError, Escalated, Parked) as left:
+            _left(node, here, left, began)
             raise
         else:
-            run.ended(here.path, node, "degraded" if here.own.degraded else "done", began, here.own)
+            state = here.own.state or at.own.state or ("degraded" if here.own.degraded else "done")
+            run.ended(here.path, node, state, began, here.own)
+            undoing.can_be_undone(node, at, value)
             return value
 
 
+def _left(node: Step, at: Frame, left: BaseException, began: float) -> None:
+    """The step is left other than by an answer or a failure."""
+    if isinstance(left, Parked):
+        at.run.tell(at.path, node, "waiting")
+    elif isinstance(left, Escalated):
+        at.own.note = f"escalated: {left.reason}"
+        at.run.ended(at.path, node, "stopped", began, at.own)
+    else:
+        at.run.ended(at.path, node, "cancelled", began, at.own)
+
+
 async def _attempt(node: Step, at: Frame, *, last: bool) -> Any:
-    """One run of the node's pattern; what a policy looks at is kept, so that it is not tried again when a run goes on."""
-    memo, key = at.run.memo, f"{at.path}~"
+    """One run of the node's pattern; a failure that a policy looks at is kept: who goes on does not try again."""
+    memo, key, before = at.run.memo, f"{at.path}~", len(at.undo)
     cause = memo.failure(key)
     if cause is not None:
+        at.undo.extend(undoing.recalled(at, key))
         raise StepFailed(cause)
     try:
         return await at.run.patterns[getattr(node, "kind", "")](node, at)
@@ -93,7 +114,7 @@ async def _attempt(node: Step, at: Frame, *, last: bool) -> Any:
         raise
     except StepFailed as error:
         if not last:
-            memo.keep_failure(key, str(error))
+            memo.keep_failure(key, str(error), undoing.kept(at, before))
         raise
     except UnderstudyError as error:
         raise StepFailed(str(error)) from error
@@ -102,7 +123,7 @@ async def _attempt(node: Step, at: Frame, *, last: bool) -> Any:
         raise StepFailed(f"{type(error).__name__}: {error}"[:500]) from error
 
 
-async def _instead(node: Step, at: Frame, verdict: Skip | Default | Alternative | Fail, began: float) -> Any:
+async def _instead(node: Step, at: Frame, verdict: Instead, began: float) -> Any:
     """What stands in for a step that failed. Raises `StepFailed` when nothing does."""
     run, cause = at.run, at.own.note
     policy = node.on_error
@@ -137,7 +158,7 @@ async def compensate(at: Frame) -> None:
     while at.undo:
         step = at.undo.pop()
         try:
-            await perform(step.node, step.at)
+            await perform(step.node, undoing.place(step, at))
         except StepFailed as error:
             run.degraded = True
             log.warning("not_undone", path=step.at.path, cause=str(error))

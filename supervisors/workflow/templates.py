@@ -33,10 +33,20 @@ def _json(value: Any) -> str:
     return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
+class _Environment(ImmutableSandboxedEnvironment):
+    """A sandbox in which `job.values` is what stands under that key, where there is one, and not the method of a dict."""
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """What is under a key of a mapping, else as Jinja2 finds it."""
+        if isinstance(obj, dict) and attribute in obj:
+            return obj[attribute]
+        return super().getattr(obj, attribute)
+
+
 def _environment() -> ImmutableSandboxedEnvironment:
-    env = ImmutableSandboxedEnvironment(
+    env = _Environment(
         undefined=StrictUndefined,
-        autoescape=False,  # noqa: S701 - prompts are no HTML, and a model has to read what was written
+        autoescape=False,  # prompts are no HTML: a model has to read what was written
         keep_trailing_newline=True,
         finalize=_plain,
     )
@@ -52,7 +62,7 @@ def render(template: str, scope: Scope) -> str:
     if "{" not in template:
         return template
     try:
-        text = _template(template).render(scope)
+        text: str = _template(template).render(scope)
     except _REFUSED as error:
         raise StepFailed(f"its template can't be filled in: {_said(error)}") from None
     if len(text) > _MOST:
@@ -126,12 +136,13 @@ def names_in_expression(expression: str) -> frozenset[str]:
 def attributes_in(template: str) -> frozenset[tuple[str, str]]:
     """(variable, attribute) of each first attribute a template asks of a variable, `{{ case.label }}`."""
     found = set()
-    for node in _parsed(template).find_all((nodes.Getattr, nodes.Getitem)):
-        if isinstance(node.node, nodes.Name):
-            if isinstance(node, nodes.Getattr):
-                found.add((node.node.name, node.attr))
-            elif isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const):
-                found.add((node.node.name, str(node.arg.value)))
+    parsed = _parsed(template)
+    for attribute in parsed.find_all(nodes.Getattr):
+        if isinstance(attribute.node, nodes.Name):
+            found.add((attribute.node.name, attribute.attr))
+    for item in parsed.find_all(nodes.Getitem):
+        if isinstance(item.node, nodes.Name) and isinstance(item.arg, nodes.Const):
+            found.add((item.node.name, str(item.arg.value)))
     return frozenset(found)
 
 

@@ -56,6 +56,7 @@ async def each_wide(
                 result = msgspec.msgpack.decode(done.data, type=FlowResult)
                 settled[done.item] = Settled(result.value)
                 at.own.degraded |= result.degraded
+                at.run.review |= result.review
     return settled
 
 
@@ -68,7 +69,8 @@ def job_spec(
     flow = Flow.model_construct(_fields_set={"flows", "run"}, name="flow", flows=run.flow.flows, run=node)
     scope = {name: value for name, value in at.scope.items() if name in wanted and name not in (bind, "steps")}
     left = min((one.left_cost for one in at.allowances), default=NO_LIMIT)
-    spec = FlowSpec(encode(flow), bind, msgspec.json.encode(scope), f"{at.path}/each")
+    paths = msgspec.msgpack.decode(run.spec.spec, type=FlowSpec).paths
+    spec = FlowSpec(encode(flow), bind, msgspec.json.encode(scope), f"{at.path}/each", paths=paths)
     if merge is not None:
         spec = msgspec.structs.replace(spec, reduce=merge.reduce, budget=merge.budget, total=merge.total)
     return msgspec.structs.replace(
@@ -119,6 +121,8 @@ async def feed(spec: JobSpec, items: Iterable[Any], at: Frame) -> AsyncIterator[
     finally:
         for one in at.allowances:
             one.settle(held, 0, at.run.tally.spent - before, 0)
+        async with at.run.changed:
+            at.run.changed.notify_all()
 
 
 @asynccontextmanager

@@ -1,0 +1,95 @@
+"""`understudy approvals`, `approve` and `reject`: what waits for people, and their answers."""
+
+import getpass
+import os
+import time
+from typing import Any
+
+import msgspec
+import orjson
+from rich.console import Console
+
+from ...protocols.errors import UsageError
+from ...protocols.jobs import Page, Verdict
+from ...protocols.messages import ItemDone
+from ...supervisors.children import SUPERVISOR
+from .. import home
+from ..session import Session
+from . import ending
+from .job import approvals, follow
+from .results import read
+from .run import OK, PARTIAL, WAITING
+
+
+def listed(*, json: bool) -> int:
+    """Lists what waits. Returns the exit code."""
+    if _nobody_runs():
+        ending.print_json([]) if json else Console().print("no local cluster is running: nothing waits")
+        return OK
+    with Session() as session:
+        waiting = approvals(session)
+    if json:
+        ending.print_json(ending.waiting_as_json(waiting))
+    elif waiting:
+        ending.show_waiting(Console(), waiting)
+    else:
+        Console().print("nothing waits for people")
+    return OK
+
+
+def _nobody_runs() -> bool:
+    return not os.environ.get("RAY_ADDRESS") and home.load() is None
+
+
+def answer(
+    job: str, *, approved: bool, item: int = -1, step: str = "", edit: str | None, note: str, json: bool, wait: bool
+) -> int:
+    """Answers what a job asks; follows it to its end, or until it asks again. Returns the exit code.
+
+    Raises:
+        UsageError: nothing of that name waits, or the edit is no JSON.
+    """
+    value = b"" if edit is None else _edited(edit)
+    verdict = Verdict(approved, value, note, os.environ.get("USER") or getpass.getuser())
+    if _nobody_runs():
+        raise UsageError("no local cluster is running: nothing waits")
+    began = time.monotonic()
+    with Session() as session:
+        supervisor = session.actor(SUPERVISOR)
+        data = msgspec.msgpack.encode(verdict)
+        went_on = session.get(supervisor.answer.remote(job, item, step, data))
+        console = Console(stderr=json)
+        if not went_on:
+            waiting = approvals(session, job)
+            ending.print_json(ending.waiting_as_json(waiting)) if json else ending.show_waiting(console, waiting)
+            return WAITING
+        if not wait:
+            ending.print_json({"job": job, "state": "running"}) if json else console.print("it goes on")
+            return OK
+        gathered: list[ItemDone] = []
+        last = follow(session, supervisor, job, lambda page: gathered.extend(page.items))
+        waiting = approvals(session, job) if last.state == "waiting" else []
+    return _told(last, gathered, waiting, console, json=json, seconds=time.monotonic() - began)
+
+
+def _told(
+    last: Page, gathered: list[ItemDone], waiting: list[Any], console: Console, *, json: bool, seconds: float
+) -> int:
+    if waiting:
+        ending.print_json(ending.waiting_as_json(waiting)) if json else ending.show_waiting(console, waiting)
+        return WAITING
+    code = PARTIAL if last.failed else OK
+    results = [read(done) for done in gathered]
+    if json:
+        ending.print_json({"exit": code, "results": [one.plain() for one in results]})
+    else:
+        for one in results:
+            ending.show_result(console, one, seconds)
+    return code
+
+
+def _edited(text: str) -> bytes:
+    try:
+        return orjson.dumps(orjson.loads(text))
+    except orjson.JSONDecodeError:
+        return orjson.dumps(text)  # words are taken as they are

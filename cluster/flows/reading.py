@@ -1,0 +1,82 @@
+"""The results of a job as they come, for whoever goes through them in Python."""
+
+import threading
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, Final
+
+from ...protocols.errors import UnderstudyError
+from ...protocols.jobs import LIVE, ApprovalAsk, Page, Verdict
+from .job import FlowJob, approvals
+from .results import Result, read
+
+Asked = Callable[[ApprovalAsk], Verdict]
+"""Answers what a run asks of people."""
+
+_ENDED: Final = {"failed": "the job failed", "cancelled": "the job was cancelled"}
+
+
+class Results(Iterator[Result[Any]]):
+    """Each result as it comes. One thread goes through them; any other may close them meanwhile.
+
+    Args:
+        job: that was not handed in yet: this is done when the first result is asked for.
+        inputs: JSON-like values.
+        on_approval: answers what the runs ask of people; None where somebody else does.
+        on_text: is given the words of calls with `stream`.
+    """
+
+    def __init__(
+        self,
+        job: FlowJob,
+        inputs: Iterator[Any],
+        on_approval: Asked | None = None,
+        on_text: Callable[[str], None] | None = None,
+    ) -> None:
+        self._job = job
+        self._on_approval = on_approval
+        self._on_text = on_text
+        self._results = self._read(inputs)
+        self._reading = threading.Lock()
+        self._closed = threading.Event()
+
+    def __next__(self) -> Result[Any]:
+        """The next one. Raises `UnderstudyError` when the job can't go on."""
+        with self._reading:
+            return next(self._results)
+
+    def close(self) -> None:
+        """Cancels the job, unless it is over. Who reads is let go with the next page: after a second at most."""
+        self._closed.set()
+        with self._reading:
+            self._results.close()
+
+    def _read(self, inputs: Iterator[Any]) -> Generator[Result[Any], None, None]:
+        over = False
+        try:
+            for page in self._job.pages(inputs):
+                over = page.state not in LIVE
+                if self._closed.is_set():
+                    return
+                self._say(page)
+                yield from (read(done) for done in page.items)
+                if page.parked:
+                    self._answer()
+                if page.state in _ENDED:
+                    raise UnderstudyError(_ENDED[page.state] + (f": {page.error}" if page.error else ""))
+        finally:
+            if not over:
+                self._job.cancel()
+
+    def _say(self, page: Page) -> None:
+        if self._on_text is None:
+            return
+        for event in page.events:
+            if event.state == "text" and event.note != "\x00":
+                self._on_text(event.note)
+
+    def _answer(self) -> None:
+        if self._on_approval is None:
+            return
+        for waiting in approvals(self._job.session, self._job.spec.id):
+            for ask in waiting.asks:
+                self._job.answer(waiting.item, ask.path, self._on_approval(ask))

@@ -1,0 +1,204 @@
+"""What a running workflow shows: a live tree of its steps, or bars for many inputs; plain lines when nobody looks."""
+
+import dataclasses
+import time
+from types import TracebackType
+from typing import Final, Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from ...protocols.jobs import Page
+from ...protocols.messages import StepEvent
+from ..digest.show import duration, money
+
+_SIGNS: Final = {
+    "began": ("…", "cyan"),
+    "done": ("✓", "green"),
+    "degraded": ("≈", "yellow"),
+    "skipped": ("○", "dim"),
+    "failed": ("✗", "red"),
+    "waiting": ("?", "magenta"),
+    "stopped": ("■", "yellow"),
+}
+_SHOWN: Final = 8
+"""Steps beside each other that are shown; of more, the first ones and a count."""
+_LONGEST: Final = 60
+
+
+@dataclasses.dataclass(slots=True)
+class Seen:
+    """A step as it was last told of."""
+
+    event: StepEvent
+    below: dict[str, "Seen"] = dataclasses.field(default_factory=dict)
+
+
+class Steps:
+    """The steps of one run as a tree, fed with events."""
+
+    def __init__(self) -> None:
+        self._root: dict[str, Seen] = {}
+        self._known: dict[str, Seen] = {}
+        self.words = ""
+
+    def hear(self, event: StepEvent) -> None:
+        """Something happened to a step."""
+        if event.state == "text":
+            self.words = "" if event.note == "\x00" else (self.words + event.note)[-400:]
+            return
+        known = self._known.get(event.path)
+        if known is not None:
+            known.event = event
+            return
+        seen = self._known[event.path] = Seen(event)
+        self._around(event.path).setdefault(event.path, seen)
+
+    def _around(self, path: str) -> dict[str, Seen]:
+        """What stands right below the nearest step around a path that is known."""
+        while "/" in path:
+            path = path.rpartition("/")[0]
+            for form in (path, path.rpartition("#")[0], path.rpartition("~")[0]):
+                if form in self._known:
+                    return self._known[form].below
+        return self._root
+
+    def tree(self, title: str) -> Tree:
+        """The steps, each with its sign, its seconds, its cost and what there is to say of it."""
+        tree = Tree(Text(title, style="bold"), guide_style="dim")
+        _grow(tree, list(self._root.values()))
+        return tree
+
+
+def _grow(tree: Tree, steps: list[Seen]) -> None:
+    shown = steps if len(steps) <= _SHOWN + 1 else steps[:_SHOWN]
+    for step in shown:
+        _grow(tree.add(line(step.event)), list(step.below.values()))
+    rest = steps[len(shown) :]
+    if rest:
+        states: dict[str, int] = {}
+        for step in rest:
+            states[step.event.state] = states.get(step.event.state, 0) + 1
+        told = ", ".join(f"{count} {'running' if state == 'began' else state}" for state, count in states.items())
+        tree.add(Text(f"… {len(rest)} more: {told}", style="dim"))
+
+
+def line(event: StepEvent) -> Text:
+    """One step in a line."""
+    sign, style = _SIGNS.get(event.state, ("·", "dim"))
+    name = event.path.rpartition("/")[2]
+    text = Text.assemble(
+        (f"{sign} ", style), (name, "bold" if event.state == "began" else ""), (f" {event.kind}", "dim")
+    )
+    facts = []
+    if event.took_s:
+        facts.append(duration(event.took_s))
+    if event.cost:
+        facts.append(money(None if event.cost < 0 else event.cost))
+    if event.model:
+        facts.append(event.model)
+    if facts:
+        text.append("  " + "  ".join(facts), style="dim")
+    if event.note:
+        note = event.note if len(event.note) <= _LONGEST else f"{event.note[:_LONGEST]}…"
+        text.append(
+            f"  {note}", style="red" if event.state == "failed" else "yellow" if event.state != "done" else "dim"
+        )
+    return text
+
+
+class Progress:
+    """A live display: redrawn eight times a second on a terminal, a line at each stage elsewhere.
+
+    Args:
+        console: where to draw.
+        title: of the workflow.
+        total: how many inputs there are.
+        quiet: draw nothing.
+    """
+
+    def __init__(self, console: Console, title: str, *, total: int, quiet: bool) -> None:
+        self._console = console
+        self._title = title
+        self._total = total
+        self._quiet = quiet
+        self._stage = ""
+        self._page: Page | None = None
+        self._began = self._working = time.monotonic()
+        self._steps: dict[int, Steps] = {}
+        self._live: Live | None = None
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal and not self._quiet:
+            self._live = Live(get_renderable=self._draw, console=self._console, refresh_per_second=8, transient=True)
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def stage(self, text: str) -> None:
+        """What is done now."""
+        self._stage = text
+        if self._live is None and not self._quiet:
+            self._console.print(escape(text), style="dim", highlight=False)
+
+    def take(self, page: Page) -> None:
+        """How far it is."""
+        if self._page is None:
+            self._working = time.monotonic()
+        self._page = page
+        for event in page.events:
+            self._steps.setdefault(event.item, Steps()).hear(event)
+
+    # Drawing ----------------------------------------------------------------------------------------------------------
+
+    def _draw(self) -> RenderableType:
+        gone = duration(time.monotonic() - self._began)
+        head = Text.assemble(("understudy ", "bold"), (self._stage, "dim"), f"  {gone}")
+        parts: list[RenderableType] = [head]
+        if self._total == 1:
+            steps = self._steps.get(0)
+            if steps is not None:
+                parts.append(steps.tree(self._title))
+                if steps.words:
+                    parts.append(Text(steps.words, style="dim"))
+        elif self._page is not None:
+            parts.append(self._bar(self._page))
+        if self._page is not None:
+            parts.append(self._facts(self._page))
+        return Group(*parts)
+
+    def _bar(self, page: Page) -> Table:
+        table = Table.grid(padding=(0, 1))
+        total = max(self._total, page.total)
+        table.add_row("runs  ", ProgressBar(total or 1, page.done, width=40), f"{page.done:,}/{total:,}")
+        return table
+
+    def _facts(self, page: Page) -> Text:
+        bill = page.bill
+        parts = [
+            f"tokens {bill.input_tokens + bill.output_tokens:,}",
+            money(bill.cost) + ("+?" if bill.unpriced else ""),
+        ]
+        if self._total != 1:
+            parts = [f"in flight {page.running}", *parts, f"ETA {self._eta(page)}"]
+        if page.parked:
+            parts.append(f"waiting for people {page.parked}")
+        if page.failed:
+            parts.append(f"failed {page.failed}")
+        return Text("  ".join(parts), style="cyan")
+
+    def _eta(self, page: Page) -> str:
+        gone = time.monotonic() - self._working
+        if not page.done or gone < 0.5:
+            return "…"
+        return duration((max(self._total, page.total) - page.done) / (page.done / gone))

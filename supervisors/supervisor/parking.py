@@ -1,0 +1,127 @@
+"""Items that wait for people: what they had finished, what they ask, and what was answered so far."""
+
+import dataclasses
+from collections.abc import Iterator
+
+import msgspec
+
+from ...protocols.errors import UsageError
+from ...protocols.jobs import ApprovalAsk, Resumed, Verdict, Waiting
+from ...protocols.messages import ItemDone
+
+
+@dataclasses.dataclass(slots=True)
+class _Parked:
+    memo: bytes
+    asks: tuple[ApprovalAsk, ...]
+    since: float
+    verdicts: dict[str, Verdict] = dataclasses.field(default_factory=dict)
+
+    def open(self) -> tuple[ApprovalAsk, ...]:
+        return tuple(ask for ask in self.asks if ask.path not in self.verdicts)
+
+
+def questions(done: ItemDone) -> tuple[ApprovalAsk, ...]:
+    """What a parked item asks; empty for one that is not parked, and where it can't be read."""
+    if not done.parked:
+        return ()
+    try:
+        return tuple(msgspec.msgpack.decode(done.data, type=list[ApprovalAsk]))
+    except msgspec.MsgspecError:
+        return ()
+
+
+class Parking:
+    """The parked items of one job.
+
+    An item is parked until each of its questions has a verdict. From then on it has a state, a `Resumed` as bytes, that
+    goes with it to whichever Mapper is given it, and that stays until the item is answered or parks again: a Mapper
+    that dies takes no verdict with it.
+    """
+
+    def __init__(self) -> None:
+        self._parked: dict[int, _Parked] = {}
+        self._states: dict[int, bytes] = {}
+
+    def __len__(self) -> int:
+        return len(self._parked)
+
+    def __contains__(self, item: int) -> bool:
+        return item in self._parked
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._parked)
+
+    def park(self, item: int, memo: bytes, asks: tuple[ApprovalAsk, ...], *, now: float) -> None:
+        """The item waits from now on; `now` is monotonic seconds."""
+        self._states.pop(item, None)
+        self._parked[item] = _Parked(memo, asks, now)
+
+    def answer(self, item: int, path: str, verdict: Verdict) -> int:
+        """A person has answered; returns the item when it can go on, else -1.
+
+        Args:
+            item: its number; -1 for the only one that is parked.
+            path: of the step; empty for the only one of the item that is open.
+            verdict: the answer.
+
+        Raises:
+            UsageError: no such item or step waits, or more than one could be meant.
+        """
+        item = item if item >= 0 else self._only()
+        parked = self._parked.get(item)
+        if parked is None:
+            raise UsageError(f"item {item} waits for nobody; {self._choices()}")
+        parked.verdicts[_step(item, path, parked.open())] = verdict
+        if parked.open():
+            return -1
+        del self._parked[item]
+        self._states[item] = msgspec.msgpack.encode(Resumed(parked.memo, parked.verdicts))
+        return item
+
+    def _only(self) -> int:
+        if len(self._parked) != 1:
+            raise UsageError(f"name the item: {self._choices()}")
+        return next(iter(self._parked))
+
+    def _choices(self) -> str:
+        some = sorted(self._parked)[:10]
+        more = f" and {len(self._parked) - len(some)} more" if len(self._parked) > len(some) else ""
+        return f"waiting are {', '.join(map(str, some))}{more}" if some else "no item of the job waits"
+
+    def state(self, item: int) -> bytes:
+        """What the item goes on with; empty for one that begins anew."""
+        return self._states.get(item, b"")
+
+    def states(self, first: int, start: int, stop: int) -> dict[int, bytes]:
+        """The states of the items at `start` to `stop` of a block whose first item is `first`, by their place in it."""
+        if not self._states:
+            return {}
+        return {place: state for place in range(start, stop) if (state := self._states.get(first + place))}
+
+    def forget(self, item: int) -> None:
+        """The item is answered."""
+        self._parked.pop(item, None)
+        self._states.pop(item, None)
+
+    def clear(self) -> None:
+        """The job is over."""
+        self._parked.clear()
+        self._states.clear()
+
+    def waiting(self, job: str, title: str, *, now: float) -> list[Waiting]:
+        """What is open, for people; the one that waits longest first."""
+        return [
+            Waiting(job, item, title, now - parked.since, parked.open())
+            for item, parked in sorted(self._parked.items(), key=lambda row: row[1].since)
+        ]
+
+
+def _step(item: int, path: str, asks: tuple[ApprovalAsk, ...]) -> str:
+    paths = [ask.path for ask in asks]
+    if path in paths:
+        return path
+    if not path and len(paths) == 1:
+        return paths[0]
+    wrong = f"step {path!r} of item {item} waits for nobody" if path else f"name the step of item {item}"
+    raise UsageError(f"{wrong}: waiting are {', '.join(paths)}")

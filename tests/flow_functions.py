@@ -1,0 +1,49 @@
+"""Functions that workflows of the tests name by import path. What they were called with is noted by run."""
+
+from collections import defaultdict
+from typing import Any
+
+#: What was noted, by whatever name a test chooses.
+CALLS: defaultdict[str, list[Any]] = defaultdict(list)
+
+
+def note(book: str, what: Any = None) -> Any:
+    """Notes that it was called, and gives back with what."""
+    CALLS[book].append(what)
+    return what
+
+
+def fail(book: str = "", what: Any = None) -> Any:
+    """Notes that it was called, and fails."""
+    if book:
+        CALLS[book].append(what)
+    raise RuntimeError("out of paper")
+
+
+def fail_first(book: str, times: int = 1, what: Any = "at last") -> Any:
+    """Fails so many times for a book, then gives back `what`."""
+    CALLS[book].append(what)
+    if len(CALLS[book]) <= times:
+        raise RuntimeError("not yet")
+    return what
+
+
+async def count(book: str) -> int:
+    """How often it was called, this time included."""
+    CALLS[book].append(None)
+    return len(CALLS[book])
+
+
+def nothing() -> object:
+    """Gives back what is no JSON."""
+    return object()
+
+
+async def anote(book: str, what: Any = None) -> Any:
+    """As `note`, in the loop itself."""
+    return note(book, what)
+
+
+async def afail(book: str = "", what: Any = None) -> Any:
+    """As `fail`, in the loop itself."""
+    return fail(book, what)
