@@ -1,7 +1,7 @@
 """Our side of the fan-out, through the public API: a call an input, or one `parallel` over a list of them.
 
 Usage: `python -m benchmarks.part_fanout SETTINGS` with settings as JSON: `url`, `width` (calls in flight), `backoff_s`,
-and perhaps `breaker`; then lines `{"calls": N, "form": "inputs" | "parallel"}`.
+and perhaps `breaker`; then lines `{"calls": N, "form": "inputs" | "parallel"}`, which may say another `backoff_s`.
 """
 
 import json
@@ -25,18 +25,19 @@ class FanOut:
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self._width = int(settings["width"])
+        self._backoff_s = float(settings["backoff_s"])
         account = {"base_url": f"{settings['url']}/v1", "limits": {"concurrency": self._width}}
         if "breaker" in settings:
             account["breaker"] = settings["breaker"]
         candidate = {"account": "sim", "model": MODEL, "price": {"input": 2.5, "output": 10.0}}
-        self._config = {
+        self._config: dict[str, Any] = {
             "accounts": {"sim": account},
             "models": {"sim": {"candidates": [candidate]}},
-            "attempts": {"backoff_s": settings["backoff_s"]},
         }
 
     def answer(self, words: dict[str, Any]) -> dict[str, Any]:
         """Runs so many calls in one of the forms; CPU seconds of all our processes, and of Ray's apart."""
+        self._config["attempts"] = {"backoff_s": float(words.get("backoff_s", self._backoff_s))}
         prompts = [prompt(number) for number in range(int(words["calls"]))]
         ours, rays = (Cpu(found) for found in self._processes())
         began = time.perf_counter()
@@ -58,7 +59,7 @@ class FanOut:
     def _spread(self, prompts: list[str]) -> int:
         step = us.call("{{ item }}", max_tokens=MAX_TOKENS)
         flow = us.each("input", step, concurrency=self._width)
-        return sum(map(bool, us.run(flow, prompts, config=self._config).output or ()))
+        return sum(map(bool, us.run(flow, prompts, config=self._config, concurrency=self._width).output or ()))
 
     def _processes(self) -> tuple[dict[str, int], dict[str, int]]:
         """Processes by label: ours, and Ray's own below the keeper."""

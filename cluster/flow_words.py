@@ -1,7 +1,7 @@
 """What is wrong in a workflow's file, in the words of its author: pydantic's errors, put into plain ones."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
 from pydantic import BaseModel
@@ -50,7 +50,7 @@ class FlowWords:
         """What is wrong, and how to mend it."""
         kind, context = detail["type"], detail.get("ctx", {})
         *_, (_, annotation) = [(None, Flow), *_trail(detail["loc"])]
-        said = {
+        said: dict[str, Callable[[], str]] = {
             "mistake": lambda: str(context["message"]),
             "extra_forbidden": lambda: _unknown_key(str(location[-1]), _above(detail["loc"])),
             "union_tag_invalid": lambda: self._unknown_kind(location),
@@ -60,9 +60,9 @@ class FlowWords:
             "string_too_long": lambda: f"must have at most {context['max_length']} letters",
             "too_short": lambda: f"must have {context['min_length']} or more; it has {context['actual_length']}",
             "json_invalid": lambda: "nested too deeply; put parts of it under `flows`, and `use` them",
-        }.get(kind)
-        if said is not None:
-            return said()
+        }
+        if kind in said:
+            return said[kind]()
         if kind in ("dict_type", "model_attributes_type") and _is_node(annotation):
             return "must be a step: a mapping with a `kind`, such as `kind: call`"
         if kind == "model_type" and detail["loc"][-1] == "mapping":
@@ -96,7 +96,9 @@ def _pattern(pattern: str) -> str:
 
 
 def _unknown_key(key: str, annotation: Any) -> str:
-    model = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+    model = next(
+        (one for one in _alternatives(annotation) if isinstance(one, type) and issubclass(one, BaseModel)), None
+    )
     known = list(_keys(model)) if model is not None else []
     found = did_you_mean(key, known)
     if found or model is None:

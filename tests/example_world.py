@@ -17,6 +17,10 @@ from typing import Any, Final
 
 import msgspec
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.streams import StreamReader
+from aiohttp.web_protocol import RequestHandler
 from matrix_tools import Stage, stage
 
 from understudy.cluster.config_file import load as load_config
@@ -27,7 +31,7 @@ from understudy.cluster.simulator import Record, Running
 from understudy.cluster.simulator.engine import Engine
 from understudy.cluster.simulator.faults import Draw
 from understudy.cluster.simulator.plan import Plan
-from understudy.cluster.simulator.request import Reply, Request, count_tokens
+from understudy.cluster.simulator.request import Reply, Request, ToolCall, count_tokens
 from understudy.cluster.simulator.server import Handler
 from understudy.cluster.simulator.settings import Answer, Control, FaultKind, ModelSettings, Settings
 from understudy.protocols.config import Attempts, Config, encode
@@ -114,20 +118,28 @@ class _Scripted(Engine):
 
     def _reply(self, request: Request, model: ModelSettings, cap: int) -> Reply:
         said = self._said
-        return super()._reply(request, model, cap) if said is None else Reply(said, count_tokens(said), "stop")
+        if said is None:
+            return super()._reply(request, model, cap)
+        if request.tool_choice == "named":  # JSON is asked of Anthropic's models as the arguments of a tool
+            return Reply("", count_tokens(said), "tool_calls", ToolCall(request.forced_tool, said))
+        return Reply(said, count_tokens(said), "stop")
 
 
 async def _serve(settings: Settings, script: Script) -> Running:
     """As the simulator's own `serve`, with a scripted engine."""
     engine = _Scripted(settings, script)
     loop = asyncio.get_running_loop()
-    most = settings.max_body_bytes
-    server = web.Server(
-        Handler(engine),
-        request_factory=lambda *parts: web.BaseRequest(*parts, loop, client_max_size=most),
-        handler_cancellation=True,
-        access_log=None,
-    )
+
+    def make_request(
+        message: RawRequestMessage,
+        payload: StreamReader,
+        protocol: RequestHandler,
+        writer: AbstractStreamWriter,
+        task: "asyncio.Task[None]",
+    ) -> web.BaseRequest:
+        return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=settings.max_body_bytes)
+
+    server = web.Server(Handler(engine), request_factory=make_request, handler_cancellation=True, access_log=None)
     listener = await loop.create_server(server, "127.0.0.1", 0)
     return Running(engine, "127.0.0.1", listener.sockets[0].getsockname()[1], server, listener)
 

@@ -262,7 +262,10 @@ MANY: Final = (
     ),
     Pattern(
         "consensus",
-        lambda it: {"kind": "consensus", "voters": {"a": it, "b": says("middling", "alike"), "c": says("slow", "alike")}},
+        lambda it: {
+            "kind": "consensus",
+            "voters": {"a": it, "b": says("middling", "alike"), "c": says("slow", "alike")},
+        },
         says("quick", "alike"),
         longest("slow"),
         ["middling", "quick", "slow"],

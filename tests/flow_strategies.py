@@ -87,7 +87,9 @@ def _composite(inner: st.SearchStrategy[Node]) -> st.SearchStrategy[Node]:
                 "rounds": 2,
             }
         ),
-        two.map(lambda both: {"kind": "orchestrate", "plan": value(["t", "u"]), "workers": {"w": both[0]}, "then": both[1]}),
+        two.map(
+            lambda both: {"kind": "orchestrate", "plan": value(["t", "u"]), "workers": {"w": both[0]}, "then": both[1]}
+        ),
         inner.map(lambda one: {"kind": "retry", "attempts": 2, "backoff_s": 0, "node": one}),
         inner.map(lambda one: {"kind": "budget", "max_calls": 3, "node": one}),
         st.tuples(inner, inner, st.sampled_from(["reduce", "tree", "refine"])).map(_map_reduce),

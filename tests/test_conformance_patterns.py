@@ -70,7 +70,12 @@ async def nested(bench: Bench, pattern: Pattern) -> Ran:
     """The pattern in a parallel in a chain in a route."""
     inner = {"kind": "parallel", "branches": {"x": pattern.build(pattern.victim), "y": says("beside", "y")}}
     deep = chain(says("outer", "first"), inner)
-    node = {"kind": "route", "rules": [{"when": "true", "to": "deep"}], "generalist": "deep", "branches": {"deep": deep}}
+    node = {
+        "kind": "route",
+        "rules": [{"when": "true", "to": "deep"}],
+        "generalist": "deep",
+        "branches": {"deep": deep},
+    }
     return await bench.run(node, **flows(pattern, pattern.victim))
 
 

@@ -2,12 +2,15 @@
 
 import importlib
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import pytest
 from example_world import EXAMPLES, FLOWS, Fault, asks, config, data, flow, world
 
+from understudy.actors.prices import PICO, PriceBook
+from understudy.cluster.flows.plan import planned
 from understudy.cluster.flows.results import Result, read
 from understudy.cluster.simulator.judge import peak_concurrency
 from understudy.protocols.jobs import Verdict
@@ -50,8 +53,10 @@ def test_an_example_says_how_it_is_run(name: str) -> None:
 
 def test_every_model_of_the_examples_is_known_with_its_price() -> None:
     """A bill of an example has no question mark; its routes are all used."""
-    routes = {node.model for name in FLOWS for root in _roots(name) for _, node in walk(root) if _asks(node)}
-    assert routes == set(config().models)
+    nodes = [node for name in FLOWS for root in _roots(name) for _, node in walk(root)]
+    assert {node.model for node in nodes if isinstance(node, Call | Route)} - {None} == set(config().models)
+    prices = PriceBook(config(), at=datetime(2026, 11, 1, tzinfo=UTC))
+    assert all(prices.rate(one) for route in config().models.values() for one in route.candidates)
 
 
 def _roots(name: str) -> list[Any]:
@@ -59,8 +64,24 @@ def _roots(name: str) -> list[Any]:
     return [found.run, *found.flows.values()]
 
 
-def _asks(node: Any) -> bool:
-    return isinstance(node, Call | Route) and node.model is not None
+@pytest.mark.parametrize("name", [name for name in FLOWS if flow(name).max_cost is not None])
+def test_an_example_s_bound_leaves_room_for_its_worst_case(name: str) -> None:
+    """With every round, retry and fallback its own data cost no more than the bound that the file names."""
+    found, given = flow(name), config()
+    prices = PriceBook(given, at=datetime(2026, 11, 1, tzinfo=UTC))
+    plan = planned(found, given, prices, [data(name)], 1, concurrency=1)
+    assert found.max_cost is not None
+    assert plan.dearest is not None
+    assert 0 < plan.dearest <= found.max_cost * PICO
+
+
+def test_the_page_lists_every_example() -> None:
+    """No flow and no script stands here that README.md does not name, and none is named that is not here."""
+    page = (EXAMPLES / "README.md").read_text()
+    linked = set(re.findall(r"\]\(([a-z0-9_-]+\.(?:py|yaml))\)", page))
+    # A script begins by itself; what flows import stands beside them.
+    begun = {path.name for path in EXAMPLES.glob("*.py") if "us.run" in path.read_text()}
+    assert linked == {*begun, *(path.name for path in EXAMPLES.glob("*.yaml"))}
 
 
 async def test_bills_agree_with_the_providers_books() -> None:

@@ -149,6 +149,17 @@ def test_samples_differ_where_it_is_hard() -> None:
     assert {sampled(number, 0.9, 0.0) for number in range(20)} == {1}
 
 
+def test_a_tool_that_is_forced_is_called_with_the_answer() -> None:
+    """Anthropic's format has no other way to ask for JSON."""
+    schema = {"type": "object", "properties": {"answer": {"type": "string"}}, "required": ["answer"]}
+    tool = {"type": "function", "function": {"name": "answer", "parameters": schema}}
+    forced = {"type": "function", "function": {"name": "answer"}}
+    request = parse_chat(chat(task_text(7, 0.0), tools=[tool], tool_choice=forced))
+    reply = write_reply(EXAM, request, cap=500, seed=3, skill=5.0)
+    assert reply.tool is not None
+    assert orjson.loads(reply.tool.arguments) == {"answer": truth(3, "t-7")}
+
+
 def test_other_prompts_are_echoed() -> None:
     """Without a task the exam is an echo."""
     assert say("hello") == say("hello", answer=Answer())

@@ -1,5 +1,6 @@
 """Inputs of a workflow, from the command line and from files; each is checked before anything is spent."""
 
+import codecs
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,11 +25,14 @@ def one(text: str, check: Check) -> Any:
     """
     name = "--input"
     if text == "-":
-        value = _value(sys.stdin.read(), name)
+        name = "standard input"
+        value = _value(_text(sys.stdin.buffer.read(), name), name)
     elif text.startswith("@"):
         name = text[1:]
         value = _value(_read(Path(name)), name, json=name.endswith(".json"))
     else:
+        if not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text):
+            raise UsageError(f"{name}: not UTF-8 text; put it into a file saved as UTF-8 and give @FILE")
         value = _value(text, name)
     flaw = check(value)
     if flaw:
@@ -40,11 +44,16 @@ def _read(path: Path) -> str:
     try:
         if path.stat().st_size > MOST_BYTES:
             raise UsageError(f"{path}: larger than {MOST_BYTES:,} bytes; give it in parts")
-        return path.read_text(encoding="utf-8")
+        return _text(path.read_bytes(), str(path))
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}; check the path given to --input") from None
+
+
+def _text(data: bytes, name: str) -> str:
+    try:
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+        raise UsageError(f"{name}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
 
 
 def _value(text: str, name: str, *, json: bool = False) -> Any:
@@ -87,7 +96,8 @@ class Lines:
         try:
             with self._path.open("rb") as file:
                 for number, line in enumerate(file, 1):
-                    if line.strip():
-                        yield number, line
+                    told = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
+                    if told.strip():
+                        yield number, told
         except OSError as error:
             raise UsageError(f"{self._path}: {error.strerror or error}; check the path given to --inputs") from None

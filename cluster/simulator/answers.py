@@ -22,11 +22,12 @@ def write_reply(answer: Answer, request: Request, *, cap: int, seed: int = 0, sk
     ``seed`` and the model's ``skill`` decide what an exam is answered.
     """
     tool = _tool_to_call(answer, request)
-    if tool is not None:
-        return _call(tool, orjson.dumps(example(tool.schema) or {}).decode())
     said = None
-    if answer.mode == "exam":
-        said = sit(request, seed=seed, skill=skill, tokens=_length(answer, request))
+    if answer.mode == "exam":  # a schema may come as a tool that the request forces: Anthropic's format has no other
+        asked = request if tool is None else replace(request, schema=tool.schema)
+        said = sit(asked, seed=seed, skill=skill, tokens=_length(answer, request))
+    if tool is not None:
+        return _call(tool, said or orjson.dumps(example(tool.schema) or {}).decode())
     if request.partial is None:
         return _whole(answer, request, cap, said)
     return _rest(answer, request, request.partial, cap, said)

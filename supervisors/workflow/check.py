@@ -8,7 +8,7 @@ from .check_ignored import check_ignored
 from .check_names import check_names
 from .check_outside import check_outside, misfit
 from .check_uses import check_uses
-from .flaw import Flaw
+from .flaw import Flaw, roots
 
 
 def check(flow: Flow, config: Config | None = None, *, importing: bool = True) -> list[Flaw]:
@@ -25,8 +25,7 @@ def check(flow: Flow, config: Config | None = None, *, importing: bool = True) -
     found = [
         *check_uses(flow),
         *check_names(flow, importing=importing),
-        *check_ignored(flow.run, ("run",)),
-        *(flaw for name, node in flow.flows.items() for flaw in check_ignored(node, ("flows", name))),
+        *(flaw for at, root in roots(flow).items() for flaw in check_ignored(root, at)),
         *check_outside(flow, config, importing=importing),
     ]
     return list(dict.fromkeys(found))

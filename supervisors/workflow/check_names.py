@@ -25,7 +25,7 @@ from ...protocols.workflow.patterns import (
 from ...protocols.workflow.step import EXPR, Step
 from . import templates
 from .check_shape import ANY, LIST, MAPPING, NUMBER, TEXT, Shape, Shapes, has, mapping, of_schema
-from .flaw import Flaw, Place
+from .flaw import Flaw, Place, roots
 
 Known = Mapping[str, Shape]
 """The variables that templates know at a place."""
@@ -63,8 +63,7 @@ class _Inside:
 class _Names:
     def __init__(self, flow: Flow, *, importing: bool) -> None:
         self._shapes = Shapes(importing=importing)
-        roots = (flow.run, *flow.flows.values())
-        self._ids = frozenset(node.id for root in roots for _, node in walk(root) if node.id)
+        self._ids = frozenset(node.id for root in roots(flow).values() for _, node in walk(root) if node.id)
 
     def flaws(self, node: Step, path: Place, known: Known) -> Iterator[Flaw]:
         """Those of a step, and of all inside it."""

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import jsonschema_rs
 import orjson
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from ...protocols.config import AUTO, Config
 from ...protocols.errors import ConfigError
@@ -19,7 +19,7 @@ from ...protocols.workflow.patterns import Route
 from ...protocols.workflow.step import Schema
 from ..patterns.basic import imported
 from ..patterns.call import model_of
-from .flaw import Flaw, Place
+from .flaw import Flaw, Place, roots
 
 _LONGEST: Final = 200
 
@@ -27,8 +27,7 @@ _LONGEST: Final = 200
 def check_outside(flow: Flow, config: Config | None, *, importing: bool) -> Iterator[Flaw]:
     """Models that are not configured, what can't be imported or called so, and schemas that no answer can meet."""
     yield from _of_schema(flow.input, ("input",), importing=importing)
-    roots = {("run",): flow.run, **{("flows", name): node for name, node in flow.flows.items()}}
-    for at, root in roots.items():
+    for at, root in roots(flow).items():
         for path, node in walk(root, at):
             if isinstance(node, Call | Route) and node.model and config is not None:
                 yield from _of_model(node.model, (*path, "model"), config)
@@ -137,11 +136,9 @@ def misfit(schema: Schema, value: Any) -> str:
 def _misfit_of_model(model: type[BaseModel], value: Any) -> str:
     try:
         model.model_validate_json(orjson.dumps(value))
-    except ValueError as error:
-        first = getattr(error, "errors", list)()
-        if not first:
-            return str(error)[:_LONGEST]
-        return _at("".join(f".{part}" for part in first[0]["loc"]), str(first[0]["msg"]))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        return _at("".join(f".{part}" for part in first["loc"]), first["msg"])
     return ""
 
 

@@ -7,14 +7,13 @@ from ...protocols.workflow.basic import Approve, Escalate, Use
 from ...protocols.workflow.nodes import Flow, children, walk
 from ...protocols.workflow.patterns import Chain, Route
 from ...protocols.workflow.step import Step
-from .flaw import Flaw, Place
+from .flaw import Flaw, Place, roots
 
 
 def check_uses(flow: Flow) -> Iterator[Flaw]:
     """What leads nowhere, in circles, or is never looked at."""
-    roots = {("run",): flow.run, **{("flows", name): node for name, node in flow.flows.items()}}
-    compensates = any(_compensates(node) for root in roots.values() for _, node in walk(root))
-    for at, root in roots.items():
+    compensates = any(_compensates(node) for root in roots(flow).values() for _, node in walk(root))
+    for at, root in roots(flow).items():
         yield from _gates(root, at)
         for path, node in walk(root, at):
             if isinstance(node, Use) and node.flow not in flow.flows:

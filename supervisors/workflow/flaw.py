@@ -2,6 +2,9 @@
 
 from typing import NamedTuple
 
+from ...protocols.workflow.nodes import Flow
+from ...protocols.workflow.step import Step
+
 Place = tuple[str | int, ...]
 """A path in a workflow as its file has it: `("run", "steps", 0, "prompt")`."""
 
@@ -11,6 +14,12 @@ class Flaw(NamedTuple):
 
     path: Place
     text: str
+
+
+def roots(flow: Flow) -> dict[Place, Step]:
+    """What a workflow runs, and its sub-workflows, each with its path."""
+    named: dict[Place, Step] = {("flows", name): node for name, node in flow.flows.items()}
+    return {("run",): flow.run, **named}
 
 
 def text_path(path: Place) -> str:

@@ -61,7 +61,7 @@ class Branch(msgspec.Struct, frozen=True):
 def tree(flow: Flow) -> Branch:
     """The workflow as a tree; each step is in it once."""
     below = (_branch(flow.run, ("run",)), *(_branch(node, ("flows", name)) for name, node in flow.flows.items()))
-    return Branch("flow", flow.name, " ".join(flow.description.split()), (), branches=below)
+    return Branch("flow", flow.name, _short(flow.description), (), branches=below)
 
 
 def _branch(node: Step, place: tuple[str | int, ...]) -> Branch:
@@ -77,7 +77,8 @@ def _branch(node: Step, place: tuple[str | int, ...]) -> Branch:
 
 
 def _short(text: str) -> str:
-    text = " ".join(text.split())
+    """One line; signs that would tell the terminal to do something are left out."""
+    text = "".join(sign for sign in " ".join(text.split()) if sign.isprintable())
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
