@@ -40,6 +40,8 @@ typecheck: install
 	  -p understudy.protocols -p understudy.actors -p understudy.supervisors -p understudy.cluster -p benchmarks
 	cd .typecheck && MYPYPATH="$(CURDIR)/.typecheck:$(CURDIR)/tests" ../$(BIN)/mypy --config-file ../pyproject.toml \
 	  --explicit-package-bases ../tests
+	cd .typecheck && MYPYPATH="$(CURDIR)/.typecheck:$(CURDIR)/examples" ../$(BIN)/mypy --config-file ../pyproject.toml \
+	  --explicit-package-bases ../examples
 
 imports: install
 	$(BIN)/lint-imports
@@ -54,6 +56,10 @@ bench: install
 	$(BIN)/python -m benchmarks.availability
 	$(BIN)/python -m benchmarks.hedging
 	$(BIN)/python -m benchmarks.billing
+	$(BIN)/python -m benchmarks.fanout
+	$(BIN)/python -m benchmarks.memory
+	$(BIN)/python -m benchmarks.packing
+	$(BIN)/python -m benchmarks.economy
 
 clean:
 	rm -rf $(VENV) .venv-bench .typecheck .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

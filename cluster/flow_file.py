@@ -50,6 +50,9 @@ def flow_of(document: Document) -> Flow | list[Mistake]:
     """The workflow that a document says, else all that is wrong with its form."""
     if "run" not in document.plain and document.plain.get("kind") in KINDS:
         return [document.mistake(("kind",), "a step can't stand alone; put it under `run:`")]
+    for key in ("accounts", "models"):
+        if "run" not in document.plain and key in document.plain:
+            return [document.mistake((key,), "this is a configuration and no workflow; give it by --config")]
     endless = [document.mistake(at, "must be a finite number") for at in _not_finite(document.plain, ())]
     if endless:
         return endless

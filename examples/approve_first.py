@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - a script beside the flows, not a package
 """A person decides before money moves: the run pauses, asks here, and goes on without repeating anything.
 
     python examples/approve_first.py [CONFIGURATION]

@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - a script beside the flows, not a package
 """A chain with a fallback, in ten lines of Python.
 
     python examples/chain_with_fallback.py [CONFIGURATION]

@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - it stands beside its flow, not in a package
 """The retrieval hook of issue_triage.yaml: pages of the documentation that share words with an issue.
 
 It stands for a search of yours. What a flow needs of it: plain arguments in, JSON out, an exception when it fails.

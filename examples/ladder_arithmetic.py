@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - a script beside the flows, not a package
 """The arithmetic of $47,000 -> $12,000: what a help desk's month costs on one model, and routed with a ladder.
 
     python examples/ladder_arithmetic.py

@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - a script beside the flows, not a package
 """A help desk's month in small: questions whose difficulty is known, for cost_quality_ladder.yaml.
 
     python examples/ladder_workload.py 500 > month.jsonl

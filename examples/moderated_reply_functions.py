@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - it stands beside its flow, not in a package
 """What moderated_reply.yaml does outside of models: it charges, posts, and takes both back.
 
 Stands for your billing and your help desk. `BOOK` is what they would write down, in the order it happened; it is this

@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - it stands beside its flow, not in a package
 """How resume_screening.yaml ranks: plain arithmetic that a candidate could be shown."""
 
 from typing import Any

@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - a script beside the flows, not a package
 """Many inputs from Python: typed answers as they come, and failures named instead of raised.
 
     python examples/screen_many.py [CONFIGURATION]

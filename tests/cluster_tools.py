@@ -75,7 +75,9 @@ class Cluster:
 
     def kill(self, name: str) -> None:
         """SIGKILLs one actor's process: one of ours, by its id."""
-        os.kill(self.pid(name), signal.SIGKILL)
+        pid = self.pid(name)
+        assert pid > 1, f"{name} is not up"  # 0 would be this process's own group
+        os.kill(pid, signal.SIGKILL)
 
 
 class Driver:

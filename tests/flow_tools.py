@@ -57,7 +57,7 @@ HEDGE_S: Final = 0.15
 _NUMBERS = itertools.count()
 
 
-def simulator_settings() -> Settings:
+def simulator_settings(**fields: Any) -> Settings:
     """A provider of the models above."""
     models = {
         name: ModelSettings(
@@ -68,7 +68,7 @@ def simulator_settings() -> Settings:
         )
         for name, seconds in LATENCY.items()
     }
-    return Settings(models=models, retry_after="ms", timeout_cap_s=60.0)
+    return Settings(models=models, retry_after="ms", timeout_cap_s=60.0, **fields)
 
 
 def flow_config(url: str, **attempts: Any) -> Config:

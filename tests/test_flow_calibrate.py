@@ -3,11 +3,13 @@
 import asyncio
 import json
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from cluster_tools import Cluster
 from matrix_tools import ENVIRON, KEY, account, picodollars, stage
 from rich.console import Console
 
@@ -111,7 +113,7 @@ def exam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("MATRIX_KEY", KEY)
     prices = {"small": 1, "best": 30, "judge": 2}
     models = {
-        name: ModelSettings(skill=skill, input_price=prices[name], output_price=prices[name] * 4)
+        name: ModelSettings(skill=skill, input_price=Decimal(prices[name]), output_price=Decimal(prices[name] * 4))
         for name, skill in SKILLS.items()
     }
     with SimulatorProcess(Settings(seed=SEED, answer=Answer(mode="exam"), models=models)) as simulator:
@@ -129,7 +131,11 @@ def exam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def options_of(folder: Path, **fields: Any) -> Options:
     """What a test's command asks for."""
-    said = {"labelled": folder / "labels.jsonl", "config": folder / "understudy.yaml", "json": True} | fields
+    said: dict[str, Any] = {
+        "labelled": folder / "labels.jsonl",
+        "config": folder / "understudy.yaml",
+        "json": True,
+    } | fields
     return Options(folder / "flow.yaml", **said)
 
 
@@ -259,7 +265,7 @@ def test_an_input_that_takes_another_branch_is_not_seen() -> None:
 
 
 def test_a_rung_or_a_judge_that_fails_is_seen_as_the_ladder_sees_it() -> None:
-    """Without an answer there is no score; a judge that fails finds nothing good; a rule that fails leaves no answer."""
+    """No answer has no score; a judge that fails finds nothing good; a rule that fails leaves no answer."""
     flow = Flow.model_validate({"run": ladder(quality={"judge": value("{{ input.nothing.at.all }}")})})
     assert rungs_of(flow, GIVEN) == [Seen("a", 0.0, 0), Seen("b", None, 0)]
     assert rungs_of(flow, {"dear": "b"}) == [Seen(None, None, 0), Seen("b", None, 0)]
@@ -370,7 +376,7 @@ def workflow(folder: Path, rule: str = "input.score") -> Path:
 
 def run_here(folder: Path, **fields: Any) -> int:
     """The command on a workflow without models."""
-    said = {"labelled": folder / "labels.jsonl", "target": 0.9, "json": True} | fields
+    said: dict[str, Any] = {"labelled": folder / "labels.jsonl", "target": 0.9, "json": True} | fields
     return calibrate(Options(folder / "flow.yaml", **said), run=without_calls)
 
 
@@ -467,3 +473,25 @@ def test_a_ladder_whose_keys_come_from_elsewhere_is_not_written() -> None:
     text = f"x-base: &base\n  kind: ladder\n  {RUNGS}\nrun:\n  <<: *base\n  quality: {{rule: '1'}}\n"
     with pytest.raises(ConfigError, match=r"flow.yaml:5: .*write `threshold: 0.83` by hand"):
         written(text, ("run",), 0.83)
+
+
+# On a cluster ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.cluster
+def test_the_commands_plan_and_calibrate(exam: Any, cluster: Cluster) -> None:
+    """`run --plan` spends nothing; `calibrate` runs every rung as a job and writes the threshold."""
+    folder, simulator = exam
+    file = folder / "understudy.yaml"
+    file.write_text(file.read_text().replace("MATRIX_KEY", "SIM_KEY"))  # what the session's cluster has
+    paths = str(folder / "flow.yaml"), "--config", str(file), "--json"
+    planned = cluster.run("run", *paths, "--plan", "--input", text_of(tasks(1)[0]))
+    assert planned.code == 0, planned.err
+    assert planned.json["most"]["calls"] == 6  # each of three answers by a schema may have to be mended once
+    assert simulator.ledger() == []
+    how = "--labelled", str(folder / "labels.jsonl"), "--target", "0.97", "--relative", "--answer", "it.answer"
+    done = cluster.run("calibrate", *paths, *how, "--write")
+    assert done.code == 0, done.err
+    assert len(simulator.ledger()) == 900
+    assert done.json["threshold"] == reference([naive(task) for task in tasks(300)], 0.97, relative=True).threshold
+    assert f"threshold: {done.json['threshold']:g}" in (folder / "flow.yaml").read_text()

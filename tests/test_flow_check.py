@@ -1,25 +1,16 @@
 """Tests of checking workflows before anything is spent: each mistake with its place and remedy, and nothing else."""
 
-import asyncio
 import json
-import re
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from flow_nodes import call, chain, each, evaluate, flow, many, route, value
 
 from understudy.cluster.flows.validate import run, validate
-from understudy.protocols.config import Config, encode
+from understudy.protocols.config import Config
 from understudy.protocols.errors import ConfigError
-from understudy.protocols.jobs import JobSpec
 from understudy.protocols.workflow import Flow
-from understudy.protocols.workflow import encode as encode_flow
-from understudy.protocols.workflow.result import FlowResult
-from understudy.protocols.workflow.spec import FlowSpec, item
-from understudy.supervisors.patterns.interpreter import PATH, FlowInterpreter
 from understudy.supervisors.workflow.check import check, check_input
 
 CONFIG = Config.model_validate(
@@ -30,48 +21,6 @@ CONFIG = Config.model_validate(
 )
 LABEL = {"type": "object", "properties": {"label": {"type": "string"}}, "required": ["label"]}
 SCORE = {"type": "object", "properties": {"score": {"type": "number"}}, "required": ["score"]}
-
-
-def flow(node: dict[str, Any], **rest: Any) -> Flow:
-    """A workflow that runs `node`."""
-    return Flow.model_validate({"run": node, **rest})
-
-
-def value(what: Any = 1, **rest: Any) -> dict[str, Any]:
-    """A value."""
-    return {"kind": "value", "value": what, **rest}
-
-
-def call(prompt: str, **rest: Any) -> dict[str, Any]:
-    """A call."""
-    return {"kind": "call", "prompt": prompt, **rest}
-
-
-def chain(*steps: dict[str, Any], **rest: Any) -> dict[str, Any]:
-    """A chain."""
-    return {"kind": "chain", "steps": list(steps), **rest}
-
-
-def each(node: dict[str, Any], **rest: Any) -> dict[str, Any]:
-    """A step for each item."""
-    return {"kind": "parallel", "over": "input", "each": node, **rest}
-
-
-def many(variant: str = "reduce", **rest: Any) -> dict[str, Any]:
-    """A map-reduce."""
-    given = {"kind": "map_reduce", "variant": variant, "map": call("{{ chunk }}"), "reduce": call("{{ parts }}")}
-    return {**given, **rest}
-
-
-def route(**rest: Any) -> dict[str, Any]:
-    """A route."""
-    return {"kind": "route", "model": "fast", "branches": {"a": value()}, "generalist": "a", **rest}
-
-
-def evaluate(**rest: Any) -> dict[str, Any]:
-    """An evaluator-optimizer."""
-    judge = call("{{ draft }}", output={"type": "object", "properties": {"accept": {"type": "boolean"}}})
-    return {"kind": "evaluate", "generate": call("{{ verdict }} {{ round }}"), "evaluate": judge, **rest}
 
 
 def told(one: Flow, config: Config | None = CONFIG) -> list[str]:
@@ -307,88 +256,6 @@ def test_inputs_are_checked() -> None:
     model = flow(value(), input="understudy.protocols.accounts:Limits")
     assert check_input(model, {"rpm": 5}) == ""
     assert check_input(model, {"rpm": 0}).startswith("input.rpm: ")
-
-
-# Against the interpreter itself ---------------------------------------------------------------------------------------
-
-UNDEFINED = re.compile(r"'[ (]*(\w+)[^']*' is (?:undefined|not defined)")
-NAMES = st.sampled_from(
-    ["input", "previous", "a", "b", "item", "index", "draft", "results", "answer", "route", "parts", "error"]
-)
-VALUE = NAMES.map(lambda name: value("{{ " + name + " }}"))
-
-
-def _named(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    return st.dictionaries(st.sampled_from(["x", "y"]), inner, min_size=2, max_size=2)
-
-
-def _around(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    named = st.tuples(inner, st.sampled_from([None, "a", "b"])).map(
-        lambda it: {**it[0], **({"id": it[1]} if it[1] else {})}
-    )
-    return st.one_of(
-        st.lists(named, min_size=1, max_size=3).map(lambda steps: chain(*steps)),
-        inner.map(lambda it: each(it, over="[1, 2]")),
-        st.tuples(_named(inner), inner).map(lambda it: {"kind": "parallel", "branches": it[0], "then": it[1]}),
-        st.tuples(_named(inner), NAMES).map(
-            lambda it: {"kind": "route", "rules": [{"when": it[1], "to": "x"}], "branches": it[0], "generalist": "y"}
-        ),
-        st.tuples(inner, NAMES).map(
-            lambda it: {"kind": "ladder", "rungs": [it[0], it[0]], "quality": {"rule": f"({it[1]}) is none"}}
-        ),
-        inner.map(
-            lambda it: {
-                "kind": "evaluate",
-                "generate": it,
-                "evaluate": value("{{ draft }}"),
-                "accept": "draft == verdict",
-            }
-        ),
-        st.tuples(inner, inner).map(
-            lambda it: {
-                "kind": "map_reduce",
-                "over": "[1, 2]",
-                "map": it[0],
-                "reduce": it[1],
-                "as": "item",
-                "budget": 300,
-            }
-        ),
-        inner.map(lambda it: {**value("{{ nope() }}"), "on_error": {"then": "alternative", "alternative": it}}),
-    )
-
-
-def _run(one: Flow) -> list[str]:
-    """What failed in a run, and why."""
-    spec = msgspec.msgpack.encode(FlowSpec(encode_flow(one)))
-    interpreter = FlowInterpreter(JobSpec("j", "t", PATH, spec, encode(CONFIG)))
-    caller: Any = None  # no step calls a model
-    done = asyncio.run(interpreter.map(0, item("x"), caller))
-    result = msgspec.msgpack.decode(done.data, type=FlowResult)
-    return (
-        [step.note for step in result.steps]
-        + [done.error]
-        + [cause for one in result.coverage for *_, cause in one.missing]
-    )
-
-
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.recursive(VALUE, _around, max_leaves=6))
-def test_names_are_known_where_the_interpreter_knows_them(node: dict[str, Any]) -> None:
-    """A workflow whose names were found to be defined never fails for one that is not; one that did was refused."""
-    one = flow(node)
-    unknown = {name for flaw in check(one) for name in re.findall(r"no step defines '(\w+)'", flaw.text)}
-    missed = {name for note in _run(one) for name in UNDEFINED.findall(note)} - {"nope"}
-    assert missed <= unknown
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(NAMES, st.sampled_from(["a", "b", "c", None])), min_size=1, max_size=4))
-def test_each_name_that_is_refused_would_fail(steps: list[tuple[str, str | None]]) -> None:
-    """In a chain, where every step is run, a workflow fails for an unknown name exactly when it is refused for one."""
-    one = flow(chain(*(value("{{ " + name + " }}", **({"id": own} if own else {})) for name, own in steps)))
-    refused = any("no step defines" in flaw.text for flaw in check(one))
-    assert refused == any(UNDEFINED.search(note) for note in _run(one))
 
 
 # The command ----------------------------------------------------------------------------------------------------------

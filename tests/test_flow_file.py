@@ -85,6 +85,7 @@ def test_sample_is_read() -> None:
         ("run:", "1:5: run: must be a step: a mapping with a `kind`"),
         ("name: x", "1:1: run: is missing"),
         ("kind: call\nprompt: x", "1:1: kind: a step can't stand alone; put it under `run:`"),
+        ("accounts: {}\nmodels: {}", "1:1: accounts: this is a configuration and no workflow; give it by --config"),
         ("run: {kind: value, value: .nan}", "1:20: run.value: must be a finite number"),
         ("{}", "1:1: run: is missing"),
         ("[1]", "1:1: must be a mapping with keys such as name and run"),

@@ -25,9 +25,9 @@ def test_what_is_kept_is_what_was_finished_last(steps: list[tuple[str, object, b
     memo = Memo()
     naive: dict[str, object] = {}
     for path, what, fails in steps:
-        naive = {known: one for known, one in naive.items() if not inside(known, path)}
         if path in naive:
             continue  # a step that is kept does not end again
+        naive = {known: one for known, one in naive.items() if not inside(known, path)}
         naive[path] = "failed: it" if fails else what
         if fails:
             memo.keep_failure(path, "failed: it", [Undone(b"{}", path, b"{}")])

@@ -226,7 +226,8 @@ def test_a_ladder_climbs_rarely_and_at_most_to_its_top() -> None:
     assert found.most.calls == 3
     assert any("70%" in what for what in found.assumed)
     sampled = plan_of({**node, "quality": {"samples": 5}})
-    assert (sampled.typical.calls, sampled.most.calls) == (pytest.approx(5.3), 6)
+    assert sampled.typical.calls == pytest.approx(5.3)
+    assert sampled.most.calls == 6
     assert sampled.typical.seconds == pytest.approx(1.0 + 0.3 * 4.0)
 
 
@@ -372,17 +373,27 @@ def test_many_inputs_are_sampled() -> None:
 
 
 def test_a_list_nobody_has_seen_is_guessed_and_told() -> None:
-    """Its length is an assumption; a schema bounds it."""
-    node = {
-        "kind": "chain",
-        "steps": [call(id="a"), {"kind": "parallel", "over": "a.things", "each": call("{{ item }}")}],
-    }
-    found = plan_of(node)
+    """Its length is an assumption, and the most is no bound then; a schema bounds it."""
+    each = {"kind": "parallel", "over": "a.things", "each": call("{{ item }}")}
+    found = plan_of({"kind": "chain", "steps": [call(id="a"), each]})
     assert (found.typical.calls, found.most.calls) == (1 + ITEMS, 1 + MOST_ITEMS)
     assert found.assumed == (f"run/1: `a.things` is not known yet: {ITEMS} items, at most {MOST_ITEMS}",)
+    assert not found.bounded
     things = {"type": "array", "items": {"type": "string"}, "maxItems": 2}
-    node["steps"][0]["output"] = {"type": "object", "properties": {"things": things}}
-    assert plan_of(node).most.calls == 2 + 2
+    listing = call(id="a", output={"type": "object", "properties": {"things": things}})
+    told = plan_of({"kind": "chain", "steps": [listing, each]})
+    assert told.most.calls == 2 + 2
+    assert told.bounded
+
+
+def test_what_a_function_returns_is_no_bound() -> None:
+    """Nobody knows how large it is; nor is an input that is not given."""
+    step = {"kind": "function", "call": "os.path:basename", "args": {"p": "x"}}
+    assert not plan_of({"kind": "chain", "steps": [step, call("{{ previous }}")]}).bounded
+    own = config()
+    flow = Flow.model_validate({"run": call("{{ input }}")})
+    assert not plan(flow, own, PriceBook(own, at=NOW)).bounded
+    assert plan_of(call("{{ input }}")).bounded
 
 
 # Guesses --------------------------------------------------------------------------------------------------------------

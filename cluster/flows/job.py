@@ -88,6 +88,7 @@ class FlowJob:
         self.spec = spec
         self._config = config
         self._supervisor: Any = None
+        self._cursor = 0
 
     def pages(self, inputs: Iterable[Any]) -> Iterator[Page]:
         """Hands in the inputs (JSON-like values), and gives each page of news, until the job is over.
@@ -99,8 +100,8 @@ class FlowJob:
         self._open()
         feeding = self._feed(inputs)
         handing = next(feeding, None)
-        cursor, heard = 0, 0 if self.spec.watch else -1
-        following = self._supervisor.follow.remote(self.spec.id, cursor, heard)
+        heard = 0 if self.spec.watch else -1
+        following = self._supervisor.follow.remote(self.spec.id, self._cursor, heard)
         while True:
             pending = [following] if handing is None else [handing, following]
             ready, _ = ray.wait(pending, num_returns=1)
@@ -109,11 +110,11 @@ class FlowJob:
                 handing = next(feeding, None)
             if following in ready:
                 page = self._page(following)
-                cursor, heard = page.cursor, page.heard if self.spec.watch else -1
+                self._cursor, heard = page.cursor, page.heard if self.spec.watch else -1
                 yield page
                 if page.state not in LIVE:
                     return
-                following = self._supervisor.follow.remote(self.spec.id, cursor, heard)
+                following = self._supervisor.follow.remote(self.spec.id, self._cursor, heard)
 
     def _open(self) -> None:
         reply = self.session.ensure(self._config, self.spec.config)
@@ -143,6 +144,14 @@ class FlowJob:
         """Stops the job; what was answered stays."""
         if self._supervisor is not None:
             self.session.get(self._supervisor.cancel.remote(self.spec.id), timeout=10.0)
+
+    def rest(self) -> Iterator[Page]:
+        """What was answered before the job was cancelled, and stands on no page that was given out."""
+        state = "open" if self._supervisor is not None else "cancelled"
+        while state in LIVE:
+            page = self._page(self._supervisor.follow.remote(self.spec.id, self._cursor, -1))
+            state, self._cursor = page.state, page.cursor
+            yield page
 
 
 def follow(session: Session, supervisor: Any, job: str, seen: Callable[[Page], None]) -> Page:

@@ -1,7 +1,7 @@
 """`understudy run --plan`: what the runs of a workflow will come to, as a table and as JSON."""
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -69,10 +69,8 @@ def _table(plan: Plan) -> Table:
     title = plan.name if plan.inputs == 1 else f"{plan.name}, {plan.inputs:,} inputs"
     table = Table(title=Text(title), title_justify="left", box=None, padding=(0, 1, 0, 0), header_style="bold")
     for name in ("step", "model", "calls", "at most", "in", "out", "dollars", "at most"):
-        words = name in ("step", "model")
-        table.add_column(
-            name, justify="left" if words else "right", no_wrap=True, overflow="ellipsis" if words else None
-        )
+        justify: Literal["left", "right"] = "left" if name in ("step", "model") else "right"
+        table.add_column(name, justify=justify, no_wrap=True)
     for row in plan.rows:
         usual, most = row.typical, row.most
         silent = not (most.calls or row.model)
@@ -152,6 +150,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
             }
             for row in plan.rows
         ],
+        "bounded": plan.bounded,
         "assumed": list(plan.assumed),
         "unpriced": list(plan.unpriced),
     }

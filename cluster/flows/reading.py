@@ -32,12 +32,10 @@ class Results(Iterator[Result[Any]]):
         on_approval: Asked | None = None,
         on_text: Callable[[str], None] | None = None,
     ) -> None:
-        self._job = job
-        self._on_approval = on_approval
-        self._on_text = on_text
-        self._results = self._read(inputs)
         self._reading = threading.Lock()
         self._closed = threading.Event()
+        # It does not know this object: who drops the results, as a loop that is left does, closes them at once.
+        self._results = _read(job, inputs, self._closed, on_approval, on_text)
 
     def __next__(self) -> Result[Any]:
         """The next one. Raises `UnderstudyError` when the job can't go on."""
@@ -50,33 +48,39 @@ class Results(Iterator[Result[Any]]):
         with self._reading:
             self._results.close()
 
-    def _read(self, inputs: Iterator[Any]) -> Generator[Result[Any], None, None]:
-        over = False
-        try:
-            for page in self._job.pages(inputs):
-                over = page.state not in LIVE
-                if self._closed.is_set():
-                    return
-                self._say(page)
-                yield from (read(done) for done in page.items)
-                if page.parked:
-                    self._answer()
-                if page.state in _ENDED:
-                    raise UnderstudyError(_ENDED[page.state] + (f": {page.error}" if page.error else ""))
-        finally:
-            if not over:
-                self._job.cancel()
 
-    def _say(self, page: Page) -> None:
-        if self._on_text is None:
-            return
-        for event in page.events:
-            if event.state == "text" and event.note != "\x00":
-                self._on_text(event.note)
+def _read(
+    job: FlowJob,
+    inputs: Iterator[Any],
+    closed: threading.Event,
+    on_approval: Asked | None,
+    on_text: Callable[[str], None] | None,
+) -> Generator[Result[Any], None, None]:
+    over = False
+    try:
+        for page in job.pages(inputs):
+            over = page.state not in LIVE
+            if closed.is_set():
+                return
+            if on_text is not None:
+                _say(page, on_text)
+            yield from (read(done) for done in page.items)
+            if page.parked and on_approval is not None:
+                _answer(job, on_approval)
+            if page.state in _ENDED:
+                raise UnderstudyError(_ENDED[page.state] + (f": {page.error}" if page.error else ""))
+    finally:
+        if not over:
+            job.cancel()
 
-    def _answer(self) -> None:
-        if self._on_approval is None:
-            return
-        for waiting in approvals(self._job.session, self._job.spec.id):
-            for ask in waiting.asks:
-                self._job.answer(waiting.item, ask.path, self._on_approval(ask))
+
+def _say(page: Page, on_text: Callable[[str], None]) -> None:
+    for event in page.events:
+        if event.state == "text" and event.note != "\x00":
+            on_text(event.note)
+
+
+def _answer(job: FlowJob, asked: Asked) -> None:
+    for waiting in approvals(job.session, job.spec.id):
+        for ask in waiting.asks:
+            job.answer(waiting.item, ask.path, asked(ask))

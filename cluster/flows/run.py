@@ -1,7 +1,7 @@
 """Runs `understudy run` from its options to its exit code."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,7 @@ class _Running:
         self._began = time.monotonic()
         self._last: ItemDone | None = None
         self._page: Page | None = None
+        self._coming: Iterator[ItemDone] = iter(())
 
     def run(self) -> int:
         """See `run`."""
@@ -135,12 +136,7 @@ class _Running:
         told = False
         try:
             for page in job.pages(given):
-                self._page = page
-                progress.take(page)
-                for done in page.items:
-                    self._last = done
-                    if sink is not None:
-                        sink.write(done)
+                self._take(page, progress, sink)
                 if page.state == "waiting" and not told:
                     told = True
                     waiting = approvals(job.session, job.spec.id)
@@ -152,14 +148,32 @@ class _Running:
                 return WAITING, approvals(job.session, job.spec.id)
             progress.stage("stopping")
             job.cancel()
+            self._keep(sink)  # what was on its way when the key was pressed: it is paid for
+            for page in job.rest():
+                self._take(page, progress, sink)
             return CANCELLED, []
         finally:
             if sink is not None:
                 sink.close()
         assert self._page is not None
-        if self._page.state == "failed":
-            raise UnderstudyError(f"the job failed: {self._page.error}")
+        if self._page.state in ("failed", "cancelled"):
+            raise UnderstudyError(f"the job was {self._page.state}: {self._page.error or 'by another command'}")
         return (PARTIAL if self._page.failed else OK), []
+
+    def _take(self, page: Page, progress: show.Progress, sink: "_Sink | None") -> None:
+        self._page = page
+        self._coming = iter(page.items)
+        self._keep(sink)
+        progress.take(page)
+
+    def _keep(self, sink: "_Sink | None") -> None:
+        """Keeps what came and was not kept yet."""
+        for done in self._coming:
+            self._last = done
+            if sink is not None:
+                sink.write(done)
+        if sink is not None:
+            sink.flush()
 
     # Ending -----------------------------------------------------------------------------------------------------------
 
@@ -200,6 +214,10 @@ class _Sink:
     def write(self, done: ItemDone) -> None:
         """One more result."""
         self._file.write(orjson.dumps(read(done).plain()) + b"\n")
+
+    def flush(self) -> None:
+        """What was written can be read by others."""
+        self._file.flush()
 
     def close(self) -> None:
         """Nothing more comes."""

@@ -33,7 +33,7 @@ async def run(node: MapReduce, chunks: Sequence[Chunk], at: Frame) -> Reduced:
     assert node.reduce is not None
     nodes = [node.reduce, node.collapse or node.reduce]
     budget = node.budget or min(merge_budget(one, at.run.caller) for one in nodes)
-    if is_wide(node.map, len(chunks), at) and not any(map(stays_home, nodes)):
+    if is_wide(node.map, len(chunks), at, node.concurrency) and not any(map(stays_home, nodes)):
         return await _wide(node, chunks, budget, at)
     return await _at_home(node, chunks, budget, at)
 

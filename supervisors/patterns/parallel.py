@@ -47,7 +47,7 @@ async def _each(node: Parallel, at: Frame) -> tuple[list[Any], list[Settled]]:
     assert node.each is not None
     items = listed(templates.evaluate(node.over, at.scope), node.over)
     names = list(range(len(items)))
-    if node.enough is None and is_wide(node.each, len(items), at):
+    if node.enough is None and is_wide(node.each, len(items), at, node.concurrency):
         return names, await each_wide(node.each, items, at, bind=node.as_, concurrency=node.concurrency)
     works = [
         _work(node.each, at.below(number, **{node.as_: item, "index": number, "previous": item}))

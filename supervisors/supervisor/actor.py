@@ -95,6 +95,10 @@ class Supervisor(ActorShell):
         parent = self._jobs.get(decoded.parent)
         if parent is None or parent.ended is not None:
             raise UnderstudyError(f"the job {decoded.parent} is over: nothing can work for it")
+        if decoded.total_width:  # shared out; it has one at each Mapper at least
+            width = max(1, decoded.total_width // max(1, len(self._mappers)))
+            decoded = msgspec.structs.replace(decoded, width=width)
+            spec = msgspec.msgpack.encode(decoded)
         parent.children.add(decoded.id)
         self._begin(Job(JobCore(decoded, nodes, Spending()), spec, parent.reducer, mapper))
 

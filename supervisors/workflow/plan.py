@@ -83,6 +83,8 @@ class Plan:
         assumed: what is not known before the run, each in a line.
         unpriced: candidates (`account/model`) without a known price.
         dearest: picodollars that one run may cost at most; None where a price is not known.
+        bounded: False where the most is a guess, too: of an input that was not given, of what a function returns, or of
+            how long a list will be. `dearest` is then good for a reservation, and not as a limit.
     """
 
     name: str
@@ -94,6 +96,7 @@ class Plan:
     assumed: tuple[str, ...] = ()
     unpriced: tuple[str, ...] = ()
     dearest: int | None = None
+    bounded: bool = True
 
     @property
     def typical_cost(self) -> int | None:
@@ -144,6 +147,7 @@ def plan(
         tuple(planner.assumed),
         prices.unpriced,
         None if one.most.unpriced else math.ceil(dear),
+        planner.bounded and bool(values),
     )
 
 

@@ -85,6 +85,11 @@ class Guess(str):
         return guessed(schema, tokens, generous=self.guessed_most, root=self._root)
 
 
+def is_bounded(value: Any) -> bool:
+    """False for a guess at a list whose length no schema bounds."""
+    return not isinstance(value, Guess) or isinstance(value.guessed_schema.get("maxItems"), int)
+
+
 def guessed(schema: Any, tokens: int, *, generous: bool, root: Any = None) -> Any:
     """A value that a schema allows: what is small by its nature as it is, all else as a guess of `tokens`."""
     root = schema if root is None else root

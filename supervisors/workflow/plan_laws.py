@@ -47,6 +47,7 @@ def value(node: Value, at: Place, planner: Planner) -> Made:  # noqa: ARG001 - a
 
 def function(node: Function, at: Place, planner: Planner) -> Made:  # noqa: ARG001 - a law
     """Nothing that is known of."""
+    planner.bounded = False
     return _made("function", at, Span(), (), Both.text(*FUNCTION))
 
 
@@ -152,7 +153,7 @@ def route(node: Route, at: Place, planner: Planner) -> Made:
     inside += [one.run(1 / len(branches), 1) for one in branches]
     outputs = [output for _, output in taken]
     if node.escalate is not None:
-        case = Both(*({"reason": one, "value": one, "branch": "", "path": ""} for one in (_ERROR.typical, _ERROR.most)))
+        case = Both(_case(_ERROR.typical), _case(_ERROR.most))
         above, output = planner.step(node.escalate, here.below("escalate", escalation=case, route=Both.sure("")))
         round_ = Span.of(round_.typical, round_.most + above.load.most)
         inside.append(above.run(0, 1))
@@ -160,6 +161,10 @@ def route(node: Route, at: Place, planner: Planner) -> Made:
     rounds = node.feedback.rounds if node.feedback is not None else 1
     inside = [one.run(one.typical_runs, one.most_runs * rounds) for one in inside]
     return _made("route", at, round_.times(1, rounds), inside, _one_of(outputs))
+
+
+def _case(text: str) -> dict[str, Any]:
+    return {"reason": text, "value": text, "branch": "", "path": ""}
 
 
 def _choices(node: Route, at: Place) -> tuple[list[str], bool]:
@@ -230,9 +235,12 @@ def consensus(node: Consensus, at: Place, planner: Planner) -> Made:
         load = Span.of(load.typical, load.most + ensemble.load.most)
         inside.append(ensemble.run(0, 1))
         answer = Both(answer.typical, max(answer.most, output.most, key=size))
-    sides = zip((answer.typical, answer.most), (votes.typical, votes.most), strict=True)
-    told = [{"answer": one, "agreement": 1.0, "review": False, "votes": all_} for one, all_ in sides]
-    return _made("consensus", at, load, inside, Both(*told))
+    told = _agreed(answer.typical, votes.typical), _agreed(answer.most, votes.most)
+    return _made("consensus", at, load, inside, Both(told[0], told[1]))
+
+
+def _agreed(answer: Any, votes: Any) -> dict[str, Any]:
+    return {"answer": answer, "agreement": 1.0, "review": False, "votes": votes}
 
 
 def evaluate(node: Evaluate, at: Place, planner: Planner) -> Made:

@@ -12,7 +12,7 @@ from ..digest.collapse import groups
 from ..patterns.chunks import Chunk, _as_they_are, _cut, _list_of, _named
 from ..patterns.map_tree import Folder, folders
 from .merging import HEADER
-from .plan_guess import Both, Guess, repeated
+from .plan_guess import Both, Guess, is_bounded, repeated
 from .plan_load import NOTHING, Load, Planned, Span, blended, copies
 from .plan_many import Many, many
 from .plan_scope import evaluated, size
@@ -30,7 +30,8 @@ def map_reduce(node: MapReduce, at: Place, planner: Planner) -> Made:
     """The maps in waves, then what makes one answer of them."""
     value = evaluated(node.over, at.names)
     if isinstance(value.typical, Guess):
-        planner.assume(at.path, f"`{node.over}` is not known yet: its size is guessed")
+        bounded = node.chunk is not None or is_bounded(value.most)
+        planner.assume(at.path, f"`{node.over}` is not known yet: its size is guessed", bounded=bounded)
     typical = _chunks(node, value.typical)
     at_most = typical if value.known else _chunks(node, value.most)
     if node.variant == "refine":
@@ -63,15 +64,18 @@ def _chunks(node: MapReduce, value: Any) -> list[Chunk]:
 def _rerank(node: MapReduce, maps: Many, at: Place, planner: Planner) -> Made:
     """The maps, and the judge who compares those that are tied: two typically, all at most."""
     load, inside = maps.load, [maps.step]
-    parts = [_best(maps.outputs.typical[:2]), _best(maps.outputs.most)]
     if node.judge is not None and maps.counts[1] > 1:
-        candidates = Both(*parts)
+        candidates = Both(_best(maps.outputs.typical[:2]), _best(maps.outputs.most))
         judge, _ = planner.step(node.judge, at.below("judge", candidates=candidates, previous=candidates))
         load += judge.load
         inside.append(judge)
-    kept = [_best(side[: node.top]) for side in (maps.outputs.typical, maps.outputs.most)]
-    output = Both(*((side[0] if side else None) if node.top == 1 else side for side in kept))
+    output = Both(_kept(maps.outputs.typical, node.top), _kept(maps.outputs.most, node.top))
     return Planned(at.path, "map_reduce", load, inside=tuple(inside)), output
+
+
+def _kept(values: list[Any], top: int) -> Any:
+    best = _best(values[:top])
+    return best if top > 1 else next(iter(best), None)
 
 
 def _best(values: Iterable[Any]) -> list[dict[str, Any]]:
@@ -85,13 +89,18 @@ def _refine(node: MapReduce, typical: list[Chunk], at_most: list[Chunk], at: Pla
     nothing = Both.sure(None)
     first = Both([one.value for one in typical[:1]], [one.value for one in at_most[:1]])
     begun = many(planner, node.map, first, at.below("map", draft=nothing), bind=node.as_, width=1)
-    draft = Both(*(side[0] if side else None for side in (begun.outputs.typical, begun.outputs.most)))
+    draft = _ahead(begun.outputs)
     rest = Both([one.value for one in typical[1:]], [one.value for one in at_most[1:]])
     below = at.below("refine", draft=draft)
     refined = many(planner, node.reduce, rest, below, bind=node.as_, width=1)
     ends = refined if refined.outputs.most else begun
-    output = Both(*(side[0] if side else None for side in (ends.outputs.typical, ends.outputs.most)))
-    return Planned(at.path, "map_reduce", begun.load + refined.load, inside=(begun.step, refined.step)), output
+    load = begun.load + refined.load
+    return Planned(at.path, "map_reduce", load, inside=(begun.step, refined.step)), _ahead(ends.outputs)
+
+
+def _ahead(outputs: Both) -> Both:
+    """The first of each list."""
+    return Both(next(iter(outputs.typical), None), next(iter(outputs.most), None))
 
 
 class _Merges:
@@ -141,8 +150,8 @@ class _Merges:
                 for (side, count), runs in self._runs[whole].items()
             ]
             if several:
-                runs = [sum(one[side] for one in several) for side in (0, 1)]
-                found.append(blended(several).run(runs[0], runs[1]))
+                typical, most = sum(one[0] for one in several), sum(one[1] for one in several)
+                found.append(blended(several).run(typical, most))
         return found
 
     def _folder(self, side: int, folder: Folder, *, whole: bool = False) -> Load:

@@ -8,7 +8,7 @@ from ...protocols.errors import ConfigError
 from ...protocols.workflow.nodes import Flow, walk
 from ...protocols.workflow.step import OnError, Step
 from .plan_calls import Desk
-from .plan_guess import Both
+from .plan_guess import Both, is_bounded
 from .plan_load import NOTHING, Load, Planned, Span, most
 from .plan_scope import Names, evaluated, truth
 
@@ -52,10 +52,13 @@ class Planner:
         self._laws = laws
         #: What had to be assumed, each once, in the order it came up.
         self.assumed: dict[str, None] = {}
+        #: False where what there is at most is a guess, too.
+        self.bounded = True
         roots = (flow.run, *flow.flows.values())
         named = (node.id for root in roots for _, node in walk(root) if node.id)
         #: What templates know of steps' states.
-        self.states = Both(*([dict.fromkeys(named, _STATE)] * 2))
+        states = dict.fromkeys(named, _STATE)
+        self.states = Both(states, states)
 
     def step(self, node: Step, at: Place) -> tuple[Planned, Both]:
         """What a step comes to, and its output."""
@@ -70,16 +73,18 @@ class Planner:
         """Where the workflow itself stands."""
         return Place("run", {"steps": self.states, **names})
 
-    def assume(self, path: str, what: str) -> None:
-        """Something is not known before the run."""
+    def assume(self, path: str, what: str, *, bounded: bool = True) -> None:
+        """Something is not known before the run; it may be more than is assumed where it is not `bounded`."""
         self.assumed[f"{path}: {what}"] = None
+        self.bounded &= bounded
 
     def listed(self, expression: str, at: Place) -> Both:
         """The items of a list; as many as is guessed where nobody has seen it."""
         value = evaluated(expression, at.names)
         items = [list(one) if isinstance(one, list | tuple | str) else [one] for one in (value.typical, value.most)]
         if isinstance(value.typical, str):
-            self.assume(at.path, f"`{expression}` is not known yet: {len(items[0])} items, at most {len(items[1])}")
+            what = f"`{expression}` is not known yet: {len(items[0])} items, at most {len(items[1])}"
+            self.assume(at.path, what, bounded=is_bounded(value.most))
         return Both(items[0], items[1], known=value.known)
 
     def within(self, name: str, at: Place) -> Place:

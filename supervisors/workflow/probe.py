@@ -173,10 +173,10 @@ def _sampled(rung: Step, sample: int) -> Step:
     """The rung whose calls differ from those of its other samples, as the ladder makes them differ."""
     if not sample:
         return rung
-    said = rung.model_dump(mode="json", exclude_unset=True, by_alias=True)
+    said: Any = rung.model_dump(mode="json", exclude_unset=True, by_alias=True)
     for path, node in walk(rung):
         if isinstance(node, Call):
-            call = functools.reduce(lambda value, key: value[key], path, said)
+            call: Any = functools.reduce(lambda value, key: value[key], path, said)
             call |= {"temperature": node.temperature or SAMPLING, "seed": (node.seed or 0) + sample}
     return ADAPTER.validate_json(orjson.dumps(said))
 

@@ -28,16 +28,19 @@ from .settling import Settled
 
 WIDE: Final = 128
 """More items than this are a job of their own: a job costs about 10 ms, and two Mappers do twice as much as one."""
+FEW: Final = 16
 BLOCK_BYTES: Final = 500_000
 BLOCK_ITEMS: Final = 2_000
 
 
-def is_wide(node: Step, count: int, at: Frame) -> bool:
+def is_wide(node: Step, count: int, at: Frame, concurrency: int | None = None) -> bool:
     """Whether so many items are a job of their own.
 
     Not where a step has to stay with its run, nor where calls or tokens are counted: only money is shared out to a job.
+    Nor where few are to run at once: a job has at least one at each Mapper.
     """
-    if count <= WIDE or at.run.host is None or stays_home(node):
+    few = concurrency is not None and concurrency < FEW
+    if count <= WIDE or few or at.run.host is None or stays_home(node):
         return False
     return all(one.calls >= NO_LIMIT and one.tokens >= NO_LIMIT for one in at.allowances)
 
