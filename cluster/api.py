@@ -24,7 +24,7 @@ from .digest.models import known_tenant
 from .flows import setting
 from .flows.job import FlowJob, flow_spec
 from .flows.plan import planned
-from .flows.reading import Asked, Results
+from .flows.reader import Asked, Results
 from .flows.results import Result as Result  # noqa: PLC0414 - part of what is offered
 from .local import Settings
 from .session import Session
@@ -147,16 +147,18 @@ def _check(flow: Flow, config: Config, *, concurrency: int, max_cost: float | No
 
 
 def _item_cost(flow: Flow, config: Config, inputs: Iterable[Any], known: int, most: int) -> int:
-    """The most that one run may cost, picodollars, where all together are bounded by `most`."""
+    """See `setting.item_cost`; what a run costs at most is planned only where it matters."""
     if most < 0 or known == 1:
-        return max(most, 0)
+        return setting.item_cost(most, known, None)
     prices = setting.price_book(flow, config)
-    return min(planned(flow, config, prices, inputs, known, concurrency=1).dearest or 0, most)
+    return setting.item_cost(most, known, planned(flow, config, prices, inputs, known, concurrency=1).dearest)
 
 
 def _checked(flow: Flow, inputs: Iterable[Any]) -> Iterator[Any]:
+    own = _folders() if isinstance(flow.input, str) else ()  # a model, which has to be found
     for number, value in enumerate(inputs):
-        flaw = check_input(flow, value)
+        with setting.importable(*own):
+            flaw = check_input(flow, value)
         if flaw:
             raise UsageError(f"input {number}: {flaw}")
         yield value

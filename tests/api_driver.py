@@ -59,7 +59,7 @@ def failed(config: str) -> Any:
     told = []
     for flow, output in ((us.function(failing), None), (us.value("words"), Answer)):
         try:
-            us.run(flow, config=config, output=output)  # type: ignore[call-overload]
+            us.run(flow, config=config, output=output)
         except us.StepFailed as error:
             told.append(str(error))
     return told

@@ -1,6 +1,6 @@
 """The table of the conformance suite: every pattern, what it makes of its parts, and the law of its latency.
 
-Each pattern is built around one of its steps, the victim, which the scenarios replace by one that fails, waits or hangs.
+Each pattern is built around one of its steps, the victim; scenarios replace it by one that fails, waits or hangs.
 """
 
 import dataclasses
@@ -302,7 +302,7 @@ MANY: Final = (
     ),
     Pattern(
         "orchestrate_plan",
-        lambda it: {"kind": "orchestrate", "plan": it, "workers": {"w": TWO}},
+        lambda it: {"kind": "orchestrate", "plan": it, "workers": {"w": says("middling", "two", "do {{ task }}")}},
         says("quick", ["t1", "t2"]),
         after(total("quick"), longest("middling")),
         ["middling", "middling", "quick"],
@@ -371,7 +371,7 @@ REDUCING: Final = (
             "kind": "map_reduce",
             "variant": "refine",
             "over": "['a', 'b', 'c']",
-            "map": says("quick", "m"),
+            "map": says("quick", "m", "begin with {{ chunk }}"),
             "reduce": only_for("index == 1", it, says("quick", "r", "{{ draft }} {{ chunk }}")),
         },
         says("middling", "one", "{{ draft }} {{ chunk }}"),

@@ -9,7 +9,7 @@ import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import msgspec
 from matrix_tools import KEY, Stage, account, stage
@@ -71,14 +71,19 @@ def simulator_settings(**fields: Any) -> Settings:
     return Settings(models=models, retry_after="ms", timeout_cap_s=60.0, **fields)
 
 
-def flow_config(url: str, **attempts: Any) -> Config:
-    """A route for each model, and the routes above."""
+def flow_config(url: str, *, dead: bool = True, **attempts: Any) -> Config:
+    """A route for each model, and the routes above; without the dead one for who asks what there is."""
+    routes: dict[str, Any] = {name: {"candidates": [_candidate(name)]} for name in LATENCY}
+    if dead:
+        routes |= {
+            DEAD: {"candidates": [_candidate(DEAD)]},
+            "fallback": {"candidates": [_candidate(name) for name in ROUTES["fallback"]]},
+        }
     return Config.model_validate(
         {
             "accounts": {"sim": account("openai", url, timeouts={"total_s": 60.0, "connect_s": 5.0, "gap_s": 60.0})},
             "models": {
-                **{name: {"candidates": [_candidate(name)]} for name in (*LATENCY, DEAD)},
-                "fallback": {"candidates": [_candidate(name) for name in ROUTES["fallback"]]},
+                **routes,
                 "hedged": {
                     "candidates": [_candidate(name) for name in ROUTES["hedged"]],
                     "hedge": {"share": 1.0, "initial_s": HEDGE_S},
@@ -187,12 +192,12 @@ class Running:
         self._opening = stage(config, {"MATRIX_KEY": self.key})
         self.stage: Stage
 
-    async def __aenter__(self) -> "Running":
+    async def __aenter__(self) -> Self:
         self.stage = await self._opening.__aenter__()
         return self
 
-    async def __aexit__(self, *error: Any) -> None:
-        await self._opening.__aexit__(*error)
+    async def __aexit__(self, *error: object) -> None:
+        await self._opening.__aexit__(*error)  # type: ignore[arg-type]
 
     async def records(self) -> list[Record]:
         """The ledger's records of this run, asked for in a thread: other runs go on."""

@@ -1,9 +1,9 @@
 """The Python API without a cluster: what is imported when, what is refused before anything starts, and its types."""
 
-import asyncio
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,9 @@ from pydantic import BaseModel
 
 import understudy as us
 from understudy.cluster import api
-from understudy.cluster.flows import reading, setting
+from understudy.cluster.flows import reader, setting
 from understudy.cluster.flows.job import KEPT, WATCHED, flow_spec
-from understudy.cluster.flows.reading import Results
+from understudy.cluster.flows.reader import Results
 from understudy.cluster.flows.results import Result
 from understudy.protocols.config import Config
 from understudy.protocols.errors import ConfigError, StepFailed, UnderstudyError, UsageError
@@ -101,12 +101,22 @@ def test_functions_beside_a_loaded_file_are_found(tmp_path: Path) -> None:
     (tmp_path / "beside_the_loaded_file.py").write_text("def work():\n    return 1\n")
     path = tmp_path / "flow.yaml"
     path.write_text("run: {kind: function, call: 'beside_the_loaded_file:work'}\n")
-    before = list(sys.path)
     flow = us.load(path)
     assert str(tmp_path) in api._folders()
     with setting.importable(*api._folders()):
         setting.check_flow(flow, CONFIG)
-    assert sys.path == before
+
+
+def test_inputs_are_checked_by_a_model_beside_the_file(tmp_path: Path) -> None:
+    """Each as it is taken; the first that does not fit is told by its number."""
+    code = "from pydantic import BaseModel\n\n\nclass Case(BaseModel):\n    number: int\n"
+    (tmp_path / "model_beside_the_file.py").write_text(code)
+    (tmp_path / "flow.yaml").write_text("input: model_beside_the_file:Case\nrun: {kind: value, value: 1}\n")
+    flow = us.load(tmp_path / "flow.yaml")
+    checked = api._checked(flow, [{"number": 1}, {"number": "x"}])
+    assert next(checked) == {"number": 1}
+    with pytest.raises(UsageError, match=r"^input 1: .*number"):
+        next(checked)
 
 
 def test_a_file_with_a_mistake_names_line_and_column(tmp_path: Path) -> None:
@@ -258,7 +268,7 @@ _SAID: list[tuple[Any, str]] = [("began", "no"), ("text", "The "), ("text", "\x0
 def test_asks_are_answered_each_by_its_path(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a page says is parked is asked of the function; an error of its own cancels the job."""
     asks = (ApprovalAsk("run/0", "a", ""), ApprovalAsk("run/1", "b", ""))
-    monkeypatch.setattr(reading, "approvals", lambda *_: [Waiting("job-1", 4, "t", 0.0, asks)])
+    monkeypatch.setattr(reader, "approvals", lambda *_: [Waiting("job-1", 4, "t", 0.0, asks)])
     job = Job([page("waiting", parked=1), page("done", 4)])
     answered = results(job, on_approval=lambda ask: Verdict(ask.title == "a"))
     assert [one.output for one in answered] == [4]
@@ -268,31 +278,25 @@ def test_asks_are_answered_each_by_its_path(monkeypatch: pytest.MonkeyPatch) -> 
     ]
     failing = Job([page("waiting", parked=1), page("done", 4)])
     with pytest.raises(ZeroDivisionError):
-        list(results(failing, on_approval=lambda _: 1 // 0))  # type: ignore[arg-type, return-value]
+        list(results(failing, on_approval=lambda _: 1 // 0))
     assert failing.cancelled == 1
 
 
-async def test_another_thread_may_close_results_that_somebody_waits_for() -> None:
+def test_another_thread_may_close_results_that_somebody_waits_for() -> None:
     """Who waits for the next page is let go with it, and the job is cancelled: how a cancelled task ends its run."""
-    entered, coming = asyncio.Event(), asyncio.Event()
-    loop = asyncio.get_running_loop()
+    closing: list[threading.Thread] = []
 
     def slow() -> Iterator[Page]:
-        loop.call_soon_threadsafe(entered.set)
-        asyncio.run_coroutine_threadsafe(coming.wait(), loop).result(10)
+        closing.append(threading.Thread(target=found.close))
+        closing[0].start()
+        assert found._closed.wait(10)
         yield page("running", 0)
         raise AssertionError("nobody reads on")
 
     job = Job(slow())
     found = results(job)
-    waiting = asyncio.create_task(asyncio.to_thread(next, found, None))
-    await entered.wait()
-    closing = asyncio.create_task(asyncio.to_thread(found.close))
-    while not found._closed.is_set():
-        await asyncio.sleep(0)
-    coming.set()
-    assert await waiting is None
-    await closing
+    assert next(found, None) is None
+    closing[0].join(10)
     assert job.cancelled == 1
 
 

@@ -128,7 +128,7 @@ def test_a_schema_is_a_mapping_a_model_or_a_path() -> None:
 
 @given(count=st.integers(1, 6))
 def test_a_fallback_is_a_row_of_alternatives(count: int) -> None:
-    """Against a naive reference: each step's alternative is the next, and the last has none; it survives its encoding."""
+    """Against a naive reference: each step's alternative is the next, the last has none; encoded as well."""
     step: Any = ADAPTER.validate_json(encode_node(us.fallback(*(f"s{number}" for number in range(count)))))
     prompts = [step.prompt]
     while step.on_error is not None:
@@ -184,7 +184,9 @@ def inner() -> Any:
 )
 def test_what_other_processes_cant_import_is_refused(work: Any, name: str) -> None:
     """A lambda, an inner function, a bound method, a partial, an object: named, with the remedy."""
-    with pytest.raises(UsageError, match=r"can't be imported by other processes: define it at the top of a module$") as e:
+    with pytest.raises(
+        UsageError, match=r"can't be imported by other processes: define it at the top of a module$"
+    ) as e:
         us.function(work)
     assert name in str(e.value)
 
@@ -202,7 +204,7 @@ path = import_path(work)
 
 
 def test_a_scripts_own_function_has_the_scripts_name(tmp_path: Path) -> None:
-    """In `python jobs.py` a function is of `__main__`; others import it as `jobs:work`, which runs no `__main__` part."""
+    """In `python jobs.py` a function is of `__main__`; others import it as `jobs:work`."""
     path = tmp_path / "jobs.py"
     path.write_text(SCRIPT)
     assert runpy.run_path(str(path), run_name="__main__")["path"] == "jobs:work"

@@ -44,7 +44,7 @@ def _waiting(cluster: Cluster, job: str) -> list[dict[str, Any]]:
 
 
 def test_a_run_pauses_and_goes_on_with_what_was_edited(cluster: Cluster, tmp_path: Path) -> None:
-    """Exit code 4 with the ask; it is listed; approved with an edit it ends, and neither call nor function ran again."""
+    """Exit code 4 with the ask; it is listed; approved with an edit it ends, and nothing ran again."""
     with SimulatorProcess() as simulator:
         config = str(configuration(tmp_path, simulator))
         done, job = _pause(cluster, _flow(tmp_path), config)
@@ -68,7 +68,7 @@ def test_a_run_pauses_and_goes_on_with_what_was_edited(cluster: Cluster, tmp_pat
 
 
 def test_a_rejection_is_a_failure_of_the_step(cluster: Cluster, tmp_path: Path) -> None:
-    """Rejected, the step's policy says what follows: its default stands in, and the note is told; answered twice, no."""
+    """Rejected, the step's policy says what follows: its default stands in, the note is told; no second answer."""
     with SimulatorProcess() as simulator:
         config = str(configuration(tmp_path, simulator))
         _, job = _pause(cluster, _flow(tmp_path, "{then: default, default: nothing}"), config)

@@ -118,9 +118,7 @@ def test_one_bad_line_is_refused_before_anything_is_spent(cluster: Cluster, tmp_
         inputs = lines_file(tmp_path, list(range(299)))
         with Path(inputs).open("a", encoding="utf-8") as file:
             file.write("{half\n")
-        done = cluster.run(
-            "run", flow_file(tmp_path, MANY), "--inputs", inputs, "--out", str(out), "--config", config
-        )
+        done = cluster.run("run", flow_file(tmp_path, MANY), "--inputs", inputs, "--out", str(out), "--config", config)
         assert simulator.ledger() == []
     assert done.code == 2
     assert done.err.startswith(f"understudy: {inputs}:300:2: not JSON")
@@ -148,9 +146,7 @@ def test_a_wide_map_reduce_outlives_an_actor(cluster: Cluster, tmp_path: Path, v
         config = str(configuration(tmp_path, simulator))
         given = tmp_path / "input.json"
         given.write_text(json.dumps([f"chunk {number}" for number in range(300)]), encoding="utf-8")
-        running = cluster.start(
-            "run", flow_file(tmp_path, WIDE), "--input", f"@{given}", "--config", config, "--json"
-        )
+        running = cluster.start("run", flow_file(tmp_path, WIDE), "--input", f"@{given}", "--config", config, "--json")
         wait_until(lambda: answered(simulator) >= 60)
         cluster.kill(victim)
         out, err = running.communicate(timeout=100)
@@ -241,3 +237,24 @@ def _all_of(terminal: int) -> str:
         told += part
     os.close(terminal)
     return told.decode()
+
+
+def test_a_function_that_was_edited_is_the_new_one(cluster: Cluster, tmp_path: Path) -> None:
+    """The cluster stays warm between two commands; what a person changed in between is what runs."""
+    module = functions(tmp_path)
+    flow = flow_file(tmp_path, f"name: edited\nrun: {{kind: function, call: '{module}:odd', args: {{number: 1}}}}\n")
+    assert cluster.run("run", flow, "--json").json["output"] == 1
+    (tmp_path / f"{module}.py").write_text("def odd(number):\n    return number + 100\n")
+    assert cluster.run("run", flow, "--json").json["output"] == 101
+
+
+def test_two_workflows_may_have_functions_of_the_same_name(cluster: Cluster, tmp_path: Path) -> None:
+    """`functions.py` beside the one is not that beside the other."""
+    told = []
+    for number in (1, 2):
+        folder = tmp_path / f"flow{number}"
+        folder.mkdir()
+        (folder / "flow_own_twins.py").write_text(f"def work():\n    return {number}\n")
+        flow = flow_file(folder, "name: twin\nrun: {kind: function, call: 'flow_own_twins:work'}\n")
+        told.append(cluster.run("run", flow, "--json").json["output"])
+    assert told == [1, 2]

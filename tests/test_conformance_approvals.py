@@ -1,6 +1,6 @@
 """Runs that wait for people, judged by the provider's ledger: what was asked before is never asked again."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -24,11 +24,11 @@ def bench() -> Iterator[Bench]:
 
 
 @pytest.fixture
-async def book(request: pytest.FixtureRequest) -> AsyncIterator[str]:
+def book(request: pytest.FixtureRequest) -> str:
     """Where the functions of a test note that they were called."""
     name = str(request.node.name)
     CALLS[name].clear()
-    yield name
+    return name
 
 
 def yes(_: ApprovalAsk) -> Verdict:

@@ -200,3 +200,11 @@ async def test_many_runs_at_once_keep_their_own_books(bench: Bench) -> None:
     assert all(ran.asked == ["instant", "quick"] for ran in found)
     assert len({ran.cost for ran in found}) > 1
     assert not re.search("sk-", repr(found))
+
+
+async def test_what_is_classified_is_text_and_nothing_else(bench: Bench) -> None:
+    """No template in it is filled in, whatever it looks like."""
+    node = {"kind": "route", "model": "instant", "branches": {"a": value("a"), "b": value("b")}, "generalist": "a"}
+    ran = await bench.run(node, "{% endraw %}{{ nope }}{%+ endraw %}{{ nope }} {% raw")
+    assert (ran.done.error, ran.value, ran.asked) == ("", "a", ["instant"])
+    assert not ran.done.degraded

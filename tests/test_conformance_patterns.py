@@ -9,11 +9,12 @@ import dataclasses
 import itertools
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, Final
 
 import pytest
 from flow_functions import CALLS
-from flow_patterns import FAILS, HANGING, PATTERNS, REDUCING, SINGLE, Node, Pattern
+from flow_patterns import FAILS, HANGING, PATTERNS, REDUCING, SINGLE, Law, Node, Pattern
 from flow_tools import DEAD, Bench, Ran, Running, answered, call, chain, function, says, simulator_settings
 
 from understudy.cluster.simulator import SimulatorProcess
@@ -48,12 +49,13 @@ class Left:
 
 
 Runs = dict[tuple[str, str], Any]
+Work = Callable[[], Awaitable[Any]]
 _BOOKS = itertools.count()
 
 
 def flows(pattern: Pattern, victim: Node) -> dict[str, Any]:
     """Sub-workflows of a run, where the pattern has some."""
-    return {"flows": dict(found)} if (found := pattern.flows(victim)) else {}
+    return {"flows": dict(used)} if (used := pattern.flows(victim)) else {}
 
 
 def paid(book: str, node: Node) -> Node:
@@ -127,7 +129,7 @@ async def cancelled(bench: Bench, pattern: Pattern) -> Left:
 
 
 async def late(bench: Bench, pattern: Pattern) -> tuple[Ran, int]:
-    """The workflow's deadline passes while the victim's call is out; also how many requests there were a while later."""
+    """The deadline passes while the victim's call is out; also how many requests there were a while later."""
     async with Running(bench, pattern.build(HANGING), deadline_s=DEADLINE_S, **flows(pattern, HANGING)) as one:
         began = time.monotonic()
         done: ItemDone = await one.flow.map(0, item("x"), one.stage.caller)
@@ -137,9 +139,9 @@ async def late(bench: Bench, pattern: Pattern) -> tuple[Ran, int]:
         return Ran(done, records, began, ended), len(await one.records())
 
 
-def lawful(pattern: Pattern) -> Callable[[Ran], bool]:
-    """Whether a run took what the pattern's law says."""
-    return lambda ran: not ran.done.error and abs(ran.took_s / pattern.law(ran) - 1) <= TOLERANCE
+def lawful(law: Law, ran: Ran) -> bool:
+    """Whether a run took what its law says."""
+    return not ran.done.error and abs(ran.took_s / law(ran) - 1) <= TOLERANCE
 
 
 def around(pattern: Pattern, ran: Ran) -> float:
@@ -152,32 +154,32 @@ def in_time(left: Left) -> bool:
     return all(record.t_end - left.cancelled <= CLOSES_S for record in left.records if record.model == "asleep")
 
 
-async def _until(work: Callable[[], Awaitable[Any]], good: Callable[[Any], bool]) -> Any:
+def ended_in_time(found: tuple[Ran, int]) -> bool:
+    """Whether a run was over when its deadline was."""
+    return found[0].ended - found[0].began <= DEADLINE_S + CLOSES_S
+
+
+async def _until(work: Work, good: Callable[[Any], bool]) -> Any:
     for _ in range(2):
         if good(found := await work()):
             return found
     return await work()
 
 
-def _plan(bench: Bench) -> dict[tuple[str, str], Callable[[], Awaitable[Any]]]:
+def _plan(bench: Bench) -> dict[tuple[str, str], Work]:
     """All runs by pattern and scenario."""
-    plan: dict[tuple[str, str], Callable[[], Awaitable[Any]]] = {}
+    plan: dict[tuple[str, str], Work] = {}
     for it in PATTERNS:
-        plan[it.name, "success"] = lambda it=it: _until(lambda: success(bench, it), lawful(it))
-        plan[it.name, "nested"] = lambda it=it: _until(
-            lambda: nested(bench, it),
-            lambda ran: not ran.done.error and abs(ran.took_s / around(it, ran) - 1) <= TOLERANCE,
-        )
-        plan[it.name, "retry"] = lambda it=it: retried(bench, it)
-        plan[it.name, "budget"] = lambda it=it: budgeted(bench, it)
+        plan[it.name, "success"] = partial(_until, partial(success, bench, it), partial(lawful, it.law))
+        plan[it.name, "nested"] = partial(_until, partial(nested, bench, it), partial(lawful, partial(around, it)))
+        plan[it.name, "retry"] = partial(retried, bench, it)
+        plan[it.name, "budget"] = partial(budgeted, bench, it)
         for policy in POLICIES:
-            plan[it.name, policy] = lambda it=it, policy=policy: failing(bench, it, policy)
+            plan[it.name, policy] = partial(failing, bench, it, policy)
     for it in ASLEEP:
-        plan[it.name, "approve"] = lambda it=it: approved(bench, it)
-        plan[it.name, "cancel"] = lambda it=it: _until(lambda: cancelled(bench, it), in_time)
-        plan[it.name, "deadline"] = lambda it=it: _until(
-            lambda: late(bench, it), lambda one: one[0].ended - one[0].began <= DEADLINE_S + CLOSES_S
-        )
+        plan[it.name, "approve"] = partial(approved, bench, it)
+        plan[it.name, "cancel"] = partial(_until, partial(cancelled, bench, it), in_time)
+        plan[it.name, "deadline"] = partial(_until, partial(late, bench, it), ended_in_time)
     return plan
 
 
@@ -237,7 +239,7 @@ def _stopped(pattern: Pattern) -> set[str]:
 
 @every
 def test_the_law_of_latency(runs: Runs, pattern: Pattern) -> None:
-    """By the ledger the run took what its law says, within a tenth: the sum, the longest, the shortest …"""
+    """By the ledger the run took what its law says, within a tenth: the sum, the longest, the shortest."""
     ran = found(runs, pattern, "success")
     assert ran.took_s == pytest.approx(pattern.law(ran), rel=TOLERANCE)
 
@@ -337,7 +339,7 @@ def test_a_deadline_ends_the_run(runs: Runs, pattern: Pattern) -> None:
     """The run ends in time, says why, closes its sockets and sends nothing any more."""
     ran, later = found(runs, pattern, "deadline")
     assert f"deadline of {DEADLINE_S:g} s" in ran.done.error
-    assert ran.ended - ran.began <= DEADLINE_S + CLOSES_S
+    assert ended_in_time((ran, later))
     assert {record.outcome for record in ran.records if record.model == "asleep"} == {"cancelled"}
     assert later == len(ran.records)
     assert ran.done.open_cost > 0  # what the provider may charge for it stands on the bill

@@ -9,7 +9,6 @@ from understudy.actors.prices import PriceBook
 from understudy.cluster.digest.models import (
     Models,
     dearest_item,
-    first_rank,
     forecast,
     known_tenant,
     reach,
@@ -21,6 +20,7 @@ from understudy.protocols.config import Account, Budgets, Candidate, Config, Kin
 from understudy.protocols.digest import Chunk, DigestPlan, Node, Pack
 from understudy.protocols.errors import ConfigError, UsageError
 from understudy.supervisors.digest.plan import Estimate
+from understudy.supervisors.forecast import first_rank
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """What follows a step's failure: so many retries, with a jitter that is bounded, and then what the policy says."""
 
 import random
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,7 +29,10 @@ THEN = {
 
 def policy(then: str, **fields: object) -> OnError:
     """A policy that has what it needs."""
-    needs = {"default": {"default": 1}, "alternative": {"alternative": {"kind": "value", "value": 1}}}
+    needs: dict[str, dict[str, Any]] = {
+        "default": {"default": 1},
+        "alternative": {"alternative": {"kind": "value", "value": 1}},
+    }
     return OnError.model_validate({"then": then, **needs.get(then, {}), **fields})
 
 
@@ -40,7 +44,7 @@ def policy(then: str, **fields: object) -> OnError:
     st.one_of(st.none(), st.floats(-1, 50)),
     st.integers(0, 99),
 )
-def test_retries_come_first_and_only_in_time(
+def test_retries_come_first_and_only_in_time(  # noqa: PLR0917 - one argument for each strategy
     then: str, retries: int, failed: int, backoff_s: float, left_s: float | None, seed: int
 ) -> None:
     """A step is run again at most so often, after at most the doubled pause, and never when its time would be over."""

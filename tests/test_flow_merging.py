@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -65,7 +66,7 @@ def _depth(result: FlowResult) -> int:
     st.sampled_from([256, 400, 2000]),
     st.sampled_from([1.0, 0.5, 0.0]),
 )
-def test_covered_and_missing_are_all_chunks_once(
+def test_covered_and_missing_are_all_chunks_once(  # noqa: PLR0917 - one argument for each strategy
     texts: list[tuple[str, int]],
     variant: str,
     broken: set[int],
@@ -157,7 +158,7 @@ def test_stretches_are_put_together(numbers: list[int], data: st.DataObject) -> 
     causes = {number: data.draw(st.sampled_from("ab")) for number in numbers}
     stretches = compact((number, number + 1, causes[number]) for number in numbers)
     assert {at: cause for first, stop, cause in stretches for at in range(first, stop)} == causes
-    assert all(one[1] < two[0] or one[2] != two[2] for one, two in zip(stretches, stretches[1:], strict=False))
+    assert all(one[1] < two[0] or one[2] != two[2] for one, two in pairwise(stretches))
     rest = {at for first, stop in covered(31, stretches) for at in range(first, stop)}
     assert rest == set(range(31)) - set(numbers)
 

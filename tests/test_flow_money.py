@@ -39,7 +39,8 @@ def test_a_budget_is_never_passed(cost: int, calls: int, tokens: int, data: st.D
     """Under any interleaving of calls and bills: the same answers as the naive books, and no bound is passed."""
     allowance, naive = Allowance(cost, calls, tokens, "the budget"), Naive(cost, calls, tokens)
     for _ in range(data.draw(st.integers(0, 25))):
-        if naive.out and data.draw(st.booleans()):
+        back = data.draw(st.booleans())
+        if naive.out and back:
             held = naive.out.pop(data.draw(st.integers(0, len(naive.out) - 1)))
             used = data.draw(st.integers(0, held[0])), data.draw(st.integers(0, held[1])), data.draw(st.integers(0, 1))
             allowance.settle(*held, *used[:2], calls=used[2])

@@ -25,12 +25,13 @@ from understudy.protocols.workflow import encode as encode_flow
 from understudy.protocols.workflow.nodes import ADAPTER
 from understudy.protocols.workflow.spec import FlowSpec, item
 from understudy.supervisors.forecast import Demand, bounds
+from understudy.supervisors.patterns.chunks import rough_size
 from understudy.supervisors.patterns.interpreter import PATH, FlowInterpreter
 from understudy.supervisors.workflow import templates
 from understudy.supervisors.workflow.plan import Plan, Sum, dearest, plan
 from understudy.supervisors.workflow.plan_guess import ITEMS, MOST_ITEMS, Both, Guess, bound, guessed
 from understudy.supervisors.workflow.plan_load import makespan
-from understudy.supervisors.workflow.plan_many import rough_size, stretches
+from understudy.supervisors.workflow.plan_many import stretches
 
 PRICES = {"small": {"input": 1, "output": 2}, "large": {"input": 10, "output": 20}}
 NOW = datetime(2026, 11, 1, tzinfo=UTC)

@@ -7,8 +7,7 @@ from typing import Any
 
 import msgspec
 from flow_functions import CALLS
-from flow_strategies import APPROVE, BOOK, NOBODY, Node, interpreter, nodes, value
-from flow_tools import chain, function
+from flow_strategies import BOOK, NOBODY, Node, interpreter, nodes
 from hypothesis import given, settings
 
 from understudy.protocols.jobs import ApprovalAsk, Resumed, Verdict

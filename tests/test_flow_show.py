@@ -155,9 +155,9 @@ def test_a_terminal_sees_steps_or_a_bar_and_nothing_in_the_end() -> None:
 # Results --------------------------------------------------------------------------------------------------------------
 
 
-def answer(result: FlowResult = FlowResult(), **more: Any) -> ItemDone:
+def answer(result: FlowResult | None = None, **more: Any) -> ItemDone:
     """An item's answer."""
-    facts: dict[str, Any] = {"item": 7, "data": msgspec.msgpack.encode(result), "cost": 1_500_000_000}
+    facts: dict[str, Any] = {"item": 7, "data": msgspec.msgpack.encode(result or FlowResult()), "cost": 1_500_000_000}
     return ItemDone(**(facts | more))
 
 
@@ -194,7 +194,7 @@ def test_a_failed_run_is_told_as_such_also_where_nothing_came_back() -> None:
     """A budget that was used up leaves no data; `check` raises what failed."""
     found = read(answer(data=b"", error="the budget is used up"))
     assert found.output is None
-    with pytest.raises(StepFailed, match="^the budget is used up$"):
+    with pytest.raises(StepFailed, match=r"^the budget is used up$"):
         found.check()
     assert read(answer()).check().error == ""
 

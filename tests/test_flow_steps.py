@@ -257,7 +257,7 @@ async def test_what_nobody_takes_fails_by_name() -> None:
     assert done.error == "escalated, and no route takes it: x is too hard"
 
 
-async def test_a_route_is_taken_again_until_it_is_enough(book: str) -> None:
+async def test_a_route_is_taken_again_until_it_is_enough() -> None:
     """Each round knows what came before; when the rounds are over the last one stands in, marked as degraded."""
     branch = value("{{ history | length }} {{ history | map(attribute='output') | join('+') }}")
     node = route(branch, feedback={"until": "it.startswith('2')", "rounds": 4})

@@ -14,6 +14,11 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("protocols", "actors", "supervisors", "cluster")
 CORES = {
     "agreement.py",
+    "failing.py",
+    "memo.py",
+    "money.py",
+    "names.py",
+    "templates.py",
     "core.py",
     "log.py",
     "nodes.py",

@@ -8,17 +8,15 @@ from datetime import UTC, datetime
 
 from ...actors.prices import PriceBook, Rate
 from ...actors.prices import estimate as price_at_most
-from ...protocols.config import Candidate, Config, Route
+from ...protocols.config import Candidate, Config
 from ...protocols.digest import DigestPlan
 from ...protocols.errors import ConfigError, UsageError
 from ...protocols.references import missing
 from ...protocols.suggest import did_you_mean
 from ...supervisors.digest.plan import Estimate
 from ...supervisors.digest.prompts import ANSWER_A_FILE
+from ...supervisors.forecast import CALL_S, first_rank
 from ..reach import reach as reach_routes
-
-_CALL_S = 2.0
-"""Seconds a call is guessed to take, for a plan's time where nothing was measured."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -105,13 +103,6 @@ def forecast(models: Models, estimate: Estimate, prices: PriceBook, *, concurren
     )
 
 
-def first_rank(route: Route) -> tuple[Candidate, ...]:
-    """The candidates that are asked first: those of the lowest rank, or one of them where the load isn't shared."""
-    ranks = [place if one.rank is None else one.rank for place, one in enumerate(route.candidates)]
-    first = tuple(one for one, rank in zip(route.candidates, ranks, strict=True) if rank == min(ranks))
-    return first[:1] if route.balance == "ordered" else first
-
-
 def _dearest(rates: Iterable[Rate | None], input_tokens: int, output_tokens: int) -> int | None:
     """The most that any of these would take; None as soon as one is unknown."""
     costs = [None if one is None else input_tokens * one.input + output_tokens * one.output for one in rates]
@@ -124,7 +115,7 @@ def _time(config: Config, candidates: Iterable[Candidate], estimate: Estimate, c
     if not limits:
         return estimate.calls * 0.03, "CPU"
     width = min(concurrency, sum(one.concurrency or concurrency for one in limits))
-    bounds = {f"{width} calls at once, {_CALL_S:g} s each": estimate.calls / width * _CALL_S}
+    bounds = {f"{width} calls at once, {CALL_S:g} s each": estimate.calls / width * CALL_S}
     if all(one.rpm for one in limits):
         rate = sum((one.rpm or 0) / one.window_s for one in limits)
         bounds[f"{sum(one.rpm or 0 for one in limits)} requests a window"] = estimate.calls / rate

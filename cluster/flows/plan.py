@@ -10,9 +10,9 @@ from rich.text import Text
 from ...actors.prices import PriceBook, dollars
 from ...protocols.config import Config
 from ...protocols.workflow import Flow
+from ...supervisors.patterns.chunks import rough_size
 from ...supervisors.workflow.plan import Plan, Row, Sum
 from ...supervisors.workflow.plan import plan as plan_of
-from ...supervisors.workflow.plan_many import rough_size
 from ..digest.show import duration, money
 
 _SAMPLE: Final = 200

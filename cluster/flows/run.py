@@ -38,7 +38,8 @@ def run(options: Options) -> int:
         UsageError: bad input; nothing was spent.
         UnderstudyError: something else went wrong; the text says what.
     """
-    return _Running(options).run()
+    with setting.importable(str(options.flow.resolve().parent)):
+        return _Running(options).run()
 
 
 class _Running:
@@ -50,6 +51,7 @@ class _Running:
         self._last: ItemDone | None = None
         self._page: Page | None = None
         self._coming: Iterator[ItemDone] = iter(())
+        self._sink: _Sink | None = None
 
     def run(self) -> int:
         """See `run`."""
@@ -73,12 +75,13 @@ class _Running:
                 f"the plan costs about {money(forecast.typical.cost)}, more than the {money(most)} allowed; "
                 "nothing was spent; raise --max-cost (or max_cost), or choose cheaper models (see --plan)"
             )
+        self._sink = None if options.inputs is None else _Sink(options.out)
         opening = Opening(self._prepared)
         with show.Progress(self._console, flow.name, total=total, quiet=options.json) as progress:
             if setting.leaves_this_machine(flow, config):
                 for warning in reach(config, setting.routes_of(flow, config)):
                     self._console.print(f"warning: {warning}", style="yellow", markup=False, highlight=False)
-            spec = self._spec(flow, config, total, most, forecast.dearest or 0)
+            spec = self._spec(flow, config, total, most, forecast.dearest)
             progress.stage("starting Ray")
             with opening.wait() as session:
                 code, waiting = self._work(FlowJob(session, spec, config), given, progress, total)
@@ -110,7 +113,7 @@ class _Running:
             text = f"warning: no price is known for {name}: its cost is shown as ?; give it a price in models"
             self._console.print(text, style="yellow", markup=False, highlight=False)
 
-    def _spec(self, flow: Flow, config: Config, total: int, most: int, dearest: int) -> JobSpec:
+    def _spec(self, flow: Flow, config: Config, total: int, most: int, dearest: int | None) -> JobSpec:
         options = self._options
         return flow_spec(
             flow,
@@ -120,7 +123,7 @@ class _Running:
             tenant=options.tenant,
             interactive=total == 1,
             max_cost=most,
-            item_cost=min(dearest, most) if most >= 0 else 0,
+            item_cost=setting.item_cost(most, total, dearest),
             title=f"run {options.flow.name}",
             paths=(str(options.flow.resolve().parent),),
         )
@@ -130,13 +133,12 @@ class _Running:
     def _work(
         self, job: FlowJob, given: Iterable[Any], progress: show.Progress, total: int
     ) -> tuple[int, list[Waiting]]:
-        sink = None if self._options.inputs is None else _Sink(self._options.out)
         progress.stage(f"running {total:,} inputs" if total > 1 else "running")
         stay = self._console.is_terminal if self._options.wait is None else self._options.wait
         told = False
         try:
             for page in job.pages(given):
-                self._take(page, progress, sink)
+                self._take(page, progress)
                 if page.state == "waiting" and not told:
                     told = True
                     waiting = approvals(job.session, job.spec.id)
@@ -148,32 +150,32 @@ class _Running:
                 return WAITING, approvals(job.session, job.spec.id)
             progress.stage("stopping")
             job.cancel()
-            self._keep(sink)  # what was on its way when the key was pressed: it is paid for
+            self._keep()  # what was on its way when the key was pressed: it is paid for
             for page in job.rest():
-                self._take(page, progress, sink)
+                self._take(page, progress)
             return CANCELLED, []
         finally:
-            if sink is not None:
-                sink.close()
+            if self._sink is not None:
+                self._sink.close()
         assert self._page is not None
         if self._page.state in ("failed", "cancelled"):
             raise UnderstudyError(f"the job was {self._page.state}: {self._page.error or 'by another command'}")
         return (PARTIAL if self._page.failed else OK), []
 
-    def _take(self, page: Page, progress: show.Progress, sink: "_Sink | None") -> None:
+    def _take(self, page: Page, progress: show.Progress) -> None:
         self._page = page
         self._coming = iter(page.items)
-        self._keep(sink)
+        self._keep()
         progress.take(page)
 
-    def _keep(self, sink: "_Sink | None") -> None:
+    def _keep(self) -> None:
         """Keeps what came and was not kept yet."""
         for done in self._coming:
             self._last = done
-            if sink is not None:
-                sink.write(done)
-        if sink is not None:
-            sink.flush()
+            if self._sink is not None:
+                self._sink.write(done)
+        if self._sink is not None:
+            self._sink.flush()
 
     # Ending -----------------------------------------------------------------------------------------------------------
 

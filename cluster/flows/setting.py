@@ -11,6 +11,7 @@ from ...protocols.config import Config
 from ...protocols.errors import ConfigError
 from ...protocols.references import missing
 from ...protocols.workflow import Call, Flow, Route, walk
+from ...supervisors.workflow import modules
 from ...supervisors.workflow.check import check
 from ...supervisors.workflow.flaw import text_path
 
@@ -63,13 +64,26 @@ def max_cost(dollars: float | None, config: Config) -> int:
     return -1 if most is None else round(most * PICO)
 
 
+def item_cost(most: int, inputs: int, dearest: int | None) -> int:
+    """The most that one run may cost, picodollars, where all of them may cost `most`; 0 for no bound.
+
+    A single run may take it all. Of many each takes what it costs at most, `dearest`, where that is known.
+    """
+    if most < 0:
+        return 0
+    return most if inputs == 1 else min(dearest or 0, most)
+
+
 @contextmanager
 def importable(*folders: str) -> Iterator[None]:
     """Modules in these folders can be imported, as they are where the workflow runs; they hide nothing."""
     added = [folder for folder in dict.fromkeys(folders) if folder not in sys.path]
+    modules.OWN.look_again(folders)
+    token = modules.FOLDERS.set(folders)
     sys.path.extend(added)
     try:
         yield
     finally:
+        modules.FOLDERS.reset(token)
         for folder in added:
             sys.path.remove(folder)

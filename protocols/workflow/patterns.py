@@ -130,7 +130,7 @@ class MapReduce(Loop):
     | `refine` | one after the other: `reduce` improves the `draft` with each further chunk |
 
     `map` knows the item (`as`, by default `chunk`); `reduce` knows `parts`, a list of {name, value}, and is run again
-    over its own answers. The output is that of the last `reduce`; what it covers, and what failed, stands in the result.
+    over its own answers. The output is that of the last one; what it covers, and what failed, stands in the result.
     """
 
     kind: Literal["map_reduce"] = "map_reduce"
@@ -243,7 +243,7 @@ class Evaluate(Step):
 
 
 class Orchestrate(Step):
-    """Orchestrator-workers: a step plans tasks as it sees fit, workers do them at once, a last one puts them together."""
+    """Orchestrator-workers: a step plans tasks as it sees fit, workers do them, a last step puts them together."""
 
     kind: Literal["orchestrate"] = "orchestrate"
     plan: "Node" = Field(description="gives a list of tasks, or a mapping with `tasks`")

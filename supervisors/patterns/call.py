@@ -22,7 +22,7 @@ from ..workflow import templates
 from ..workflow.frame import Frame
 from ..workflow.spending import spending
 
-_SAMPLING: Final = 0.7
+SAMPLING: Final = 0.7
 """Temperature of further samples of a call that has none of its own: at 0 all of them would say the same."""
 _FLUSH: Final = 64
 """Characters of a stream that are told at once."""
@@ -68,7 +68,7 @@ def build(node: Call, at: Frame) -> ChatRequest:
         model=node.model or next(iter(config.models)),
         messages=tuple(messages),
         max_tokens=node.max_tokens,
-        temperature=_SAMPLING if at.sample and not node.temperature else node.temperature,
+        temperature=SAMPLING if at.sample and not node.temperature else node.temperature,
         seed=(node.seed or 0) + at.sample if at.sample else node.seed,
         response_format=None if node.output is None else response_format(node),
     )

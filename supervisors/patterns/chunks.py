@@ -23,12 +23,24 @@ class Chunk:
 
 async def chunked(node: MapReduce, value: Any) -> list[Chunk]:
     """The items. Raises `StepFailed` for what is neither a text nor a list."""
+    if node.chunk is None or rough_size(value) <= _AT_ONCE:
+        return chunks_of(node, value)
+    return await asyncio.to_thread(chunks_of, node, value)
+
+
+def chunks_of(node: MapReduce, value: Any) -> list[Chunk]:
+    """The same at once. Raises as `chunked` does."""
     if node.chunk is None:
         return _as_they_are(value)
-    named = [_named(one, number) for number, one in enumerate(_list_of(value), 1)]
-    if sum(len(text) for _, text in named) <= _AT_ONCE:
-        return _cut(named, node.chunk)
-    return await asyncio.to_thread(_cut, named, node.chunk)
+    return _cut([_named(one, number) for number, one in enumerate(_list_of(value), 1)], node.chunk)
+
+
+def rough_size(value: Any) -> int:
+    """Characters of a value, about."""
+    if isinstance(value, str):
+        return len(value)
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return 8 + sum(map(rough_size, inner))
 
 
 def _list_of(value: Any) -> Sequence[Any]:

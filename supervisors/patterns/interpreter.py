@@ -144,7 +144,7 @@ class FlowInterpreter:
         """See `tree`."""
         return ()
 
-    async def reduce(self, node: int, children: Mapping[int, ItemDone], caller: Caller) -> ItemDone:
+    async def reduce(self, node: int, children: Mapping[int, ItemDone], caller: Caller) -> ItemDone:  # noqa: ARG002 - the protocol's
         """See `tree`. Raises `StepFailed`."""
         raise StepFailed(f"node {node} belongs to no tree that was drawn before")
 

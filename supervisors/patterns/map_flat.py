@@ -33,7 +33,9 @@ async def run(node: MapReduce, chunks: Sequence[Chunk], at: Frame) -> Reduced:
     assert node.reduce is not None
     nodes = [node.reduce, node.collapse or node.reduce]
     budget = node.budget or min(merge_budget(one, at.run.caller) for one in nodes)
-    if is_wide(node.map, len(chunks), at, node.concurrency) and not any(map(stays_home, nodes)):
+    # Merges of a job of its own are made by a Reducer, where the budgets around this step are not known.
+    home = bool(at.allowances) or any(stays_home(one, at.run.flow.flows) for one in nodes)
+    if not home and is_wide(node.map, len(chunks), at, node.concurrency):
         return await _wide(node, chunks, budget, at)
     return await _at_home(node, chunks, budget, at)
 

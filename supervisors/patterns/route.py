@@ -1,6 +1,5 @@
 """Route: one of several branches, what it hands up, and what comes of it looked at from the top."""
 
-import re
 from typing import Any
 
 from ...actors.router import asking
@@ -55,11 +54,11 @@ async def chosen(node: Route, at: Frame) -> tuple[str, str]:
         if templates.holds(rule.when, at.scope):
             return rule.to, f"rule {place}"
     assert node.generalist is not None
-    classifier = _classifier(node, at)
+    classifier, names = _classifier(node, at)
     if classifier is None:
         return node.generalist, "nobody claims it"
     try:
-        said = await branch(classifier, at.below("classifier"))
+        said = await branch(classifier, at.below("classifier", **names))
     except StepFailed as error:
         at.own.degraded = True
         return node.generalist, f"the classifier failed ({error}): the generalist takes it"
@@ -77,22 +76,19 @@ def named(said: Any, branches: list[str]) -> str:
     return asking.answer(said, branches) if isinstance(said, str) else ""
 
 
-def _classifier(node: Route, at: Frame) -> Any:
+def _classifier(node: Route, at: Frame) -> tuple[Any, dict[str, str]]:
+    """(who classifies, what it knows besides): a model is asked values, so that no template in them is filled in."""
     if node.model is None:
-        return node.classifier
+        return node.classifier, {}
     choices = {name: node.descriptions.get(name, name) for name in node.branches}
     request = asking.question(node.model, templates.render(node.question, at.scope), choices)
-    system, user = (_verbatim(message.parts[0].text) for message in request.messages)  # type: ignore[union-attr]
-    return Call.model_construct(
+    system, user = (message.parts[0].text for message in request.messages)  # type: ignore[union-attr]
+    call = Call.model_construct(
         _fields_set={"prompt", "system", "model", "max_tokens", "temperature"},
-        prompt=user,
-        system=system,
+        prompt="{{ asked }}",
+        system="{{ choices }}",
         model=node.model,
         max_tokens=request.max_tokens,
         temperature=0.0,
     )
-
-
-def _verbatim(text: str) -> str:
-    """Text that a template says as it is, whatever stands in it."""
-    return "{% raw %}" + re.sub(r"\{%-?\s*endraw", "{ % endraw", text) + "{% endraw %}"
+    return call, {"asked": user, "choices": system}

@@ -154,7 +154,7 @@ class Frame:
         due: when it has to be over, monotonic; None for no bound.
         allowances: what bounds its spending, from the outside in.
         own: what the step's own calls came to.
-        sample: which of several samples of the same step this is; calls of the second and later ones are made to differ.
+        sample: which of several samples of the same step this is; calls of all but the first are made to differ.
     """
 
     run: Run

@@ -1,7 +1,8 @@
 """The variables that a step and all inside it need."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from ...protocols.workflow.basic import Approve, Escalate, Use
 from ...protocols.workflow.fields import templated
 from ...protocols.workflow.nodes import walk
 from ...protocols.workflow.step import EXPR, Step
@@ -25,6 +26,17 @@ def own_names(node: Step) -> Iterator[str]:
             yield from templates.names_in_value(value)
 
 
-def stays_home(node: Step) -> bool:
-    """True where the step can't be run apart from its run: it asks people, hands cases up, or can be undone."""
-    return any(getattr(it, "kind", "") in ("approve", "escalate") or it.undo is not None for _, it in walk(node))
+def stays_home(node: Step, flows: Mapping[str, Step]) -> bool:
+    """True where the step can't be run apart from its run: it asks people, hands cases up, or can be undone.
+
+    Also where that is done by a sub-workflow among `flows` that it uses.
+    """
+    waiting, seen = [node], set()
+    while waiting:
+        for _, it in walk(waiting.pop()):
+            if isinstance(it, Approve | Escalate) or it.undo is not None:
+                return True
+            if isinstance(it, Use) and it.flow in flows and it.flow not in seen:
+                seen.add(it.flow)
+                waiting.append(flows[it.flow])
+    return False

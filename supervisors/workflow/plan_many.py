@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 from ...protocols.workflow.step import Step
+from ..patterns.chunks import rough_size
 from .plan_guess import Both, repeated
 from .plan_load import Load, Planned, Span, after_each_other, blended, copies
 from .plan_scope import size
@@ -52,14 +53,6 @@ def stretches(items: Sequence[Any], most: int = STRATA) -> list[_Stretch]:
     return [
         _Stretch(stop - first, numbered[(first + stop - 1) // 2], numbered[stop - 1]) for first, stop in pairwise(edges)
     ]
-
-
-def rough_size(value: Any) -> int:
-    """Characters of a value, about."""
-    if isinstance(value, str):
-        return len(value)
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
-    return 8 + sum(map(rough_size, inner))
 
 
 def many(planner: Planner, node: Step, items: Both, at: Place, *, bind: str, width: int) -> Many:

@@ -9,7 +9,7 @@ from ...protocols.errors import StepFailed
 from ...protocols.workflow.patterns import MapReduce
 from ...protocols.workflow.step import Step
 from ..digest.collapse import groups
-from ..patterns.chunks import Chunk, _as_they_are, _cut, _list_of, _named
+from ..patterns.chunks import Chunk, chunks_of
 from ..patterns.map_tree import Folder, folders
 from .merging import HEADER
 from .plan_guess import Both, Guess, is_bounded, repeated
@@ -50,15 +50,23 @@ def map_reduce(node: MapReduce, at: Place, planner: Planner) -> Made:
 
 
 def _chunks(node: MapReduce, value: Any) -> list[Chunk]:
-    if isinstance(value, Guess):
-        value = list(value) if node.chunk is None else str(value)
+    if node.chunk is not None:
+        value = _texts(value)
+    elif isinstance(value, Guess):
+        value = list(value)
     try:
-        if node.chunk is None:
-            return _as_they_are(value)
-        named = [_named(one, number) for number, one in enumerate(_list_of(value), 1)]
+        return chunks_of(node, value)
     except StepFailed:  # it will fail; what comes before it is paid for
         return []
-    return _cut([(name, str(text)) for name, text in named], node.chunk)
+
+
+def _texts(value: Any) -> Any:
+    """A value whose guesses are texts, which can be cut."""
+    if isinstance(value, dict):
+        return {name: _texts(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_texts(one) for one in value]
+    return str(value) if isinstance(value, Guess) else value
 
 
 def _rerank(node: MapReduce, maps: Many, at: Place, planner: Planner) -> Made:

@@ -21,7 +21,7 @@ from ...protocols.workflow.result import FlowResult
 from ...protocols.workflow.step import OnError, Step
 from ...protocols.workflow.wrappers import Budget, Retry, Timeout
 from ..patterns.agreement import agreement
-from ..patterns.call import _SAMPLING as SAMPLING
+from ..patterns.call import SAMPLING
 from ..patterns.ladder import number
 
 ID: Final = "calibrated"

@@ -34,7 +34,7 @@ def _json(value: Any) -> str:
 
 
 class _Environment(ImmutableSandboxedEnvironment):
-    """A sandbox in which `job.values` is what stands under that key, where there is one, and not the method of a dict."""
+    """A sandbox in which `job.values` is what stands under that key, where there is one, and no method of a dict."""
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """What is under a key of a mapping, else as Jinja2 finds it."""

@@ -40,7 +40,7 @@ def is_wide(node: Step, count: int, at: Frame, concurrency: int | None = None) -
     Nor where few are to run at once: a job has at least one at each Mapper.
     """
     few = concurrency is not None and concurrency < FEW
-    if count <= WIDE or few or at.run.host is None or stays_home(node):
+    if count <= WIDE or few or at.run.host is None or stays_home(node, at.run.flow.flows):
         return False
     return all(one.calls >= NO_LIMIT and one.tokens >= NO_LIMIT for one in at.allowances)
 
@@ -73,7 +73,8 @@ def job_spec(
     scope = {name: value for name, value in at.scope.items() if name in wanted and name not in (bind, "steps")}
     left = min((one.left_cost for one in at.allowances), default=NO_LIMIT)
     paths = msgspec.msgpack.decode(run.spec.spec, type=FlowSpec).paths
-    spec = FlowSpec(encode(flow), bind, msgspec.json.encode(scope), f"{at.path}/each", paths=paths)
+    share = _share(node, at, count, left) if left < NO_LIMIT else 0
+    spec = FlowSpec(encode(flow), bind, msgspec.json.encode(scope), f"{at.path}/each", cost=share or -1, paths=paths)
     if merge is not None:
         spec = msgspec.structs.replace(spec, reduce=merge.reduce, budget=merge.budget, total=merge.total)
     return msgspec.structs.replace(
@@ -88,12 +89,24 @@ def job_spec(
         keep=False,
         watch=False,
         max_cost=left if left < NO_LIMIT else -1,
-        item_cost=math.ceil(left / max(count, 1)) if left < NO_LIMIT else 0,
+        item_cost=share,
         held_back=0,
         tenant_day=-1,
         day=-1,
         total_width=concurrency or 0,
     )
+
+
+def _share(node: Step, at: Frame, count: int, left: int) -> int:
+    """Picodollars that one item may spend: twice what it may cost at its dearest; all alike where nobody knows.
+
+    It is reserved before the item begins, so that all items together never pass what is left.
+    """
+    from .plan import dearest  # noqa: PLC0415 - it plans with the patterns, which stand on this
+
+    kit = at.run.caller.kit
+    most = dearest(node, kit.config, kit.prices, flows=at.run.flow.flows)
+    return min(left, 2 * most) if most > 0 else math.ceil(left / max(count, 1)) if most < 0 else 0
 
 
 async def feed(spec: JobSpec, items: Iterable[Any], at: Frame) -> AsyncIterator[Page]:
@@ -115,8 +128,7 @@ async def feed(spec: JobSpec, items: Iterable[Any], at: Frame) -> AsyncIterator[
                     own.attempts += done.attempts
                     own.cost = -1 if own.cost < 0 or done.cost < 0 else own.cost + done.cost
                 yield page
-                if page.state in ("failed", "cancelled"):
-                    raise StepFailed(page.error or "its items' job was cancelled")
+                _check(page)
     except StepFailed:
         raise
     except UnderstudyError as error:
@@ -126,6 +138,11 @@ async def feed(spec: JobSpec, items: Iterable[Any], at: Frame) -> AsyncIterator[
             one.settle(held, 0, at.run.tally.spent - before, 0)
         async with at.run.changed:
             at.run.changed.notify_all()
+
+
+def _check(page: Page) -> None:
+    if page.state in ("failed", "cancelled"):
+        raise StepFailed(page.error or "its items' job was cancelled")
 
 
 @asynccontextmanager
