@@ -14,6 +14,7 @@ from typing import Any, TypeVar, overload
 
 import msgspec
 from pydantic import BaseModel, ValidationError
+from pydantic_core import to_jsonable_python
 
 from ..protocols.config import Config
 from ..protocols.errors import ConfigError, StepFailed, UsageError
@@ -157,11 +158,20 @@ def _item_cost(flow: Flow, config: Config, inputs: Iterable[Any], known: int, mo
 def _checked(flow: Flow, inputs: Iterable[Any]) -> Iterator[Any]:
     own = _folders() if isinstance(flow.input, str) else ()  # a model, which has to be found
     for number, value in enumerate(inputs):
+        plain = value if isinstance(value, str) else _plain(value, number)
         with setting.importable(*own):
-            flaw = check_input(flow, value)
+            flaw = check_input(flow, plain)
         if flaw:
             raise UsageError(f"input {number}: {flaw}")
-        yield value
+        yield plain
+
+
+def _plain(value: Any, number: int) -> Any:
+    """An input as JSON has it: of models, dates and the like what stands for them there."""
+    try:
+        return to_jsonable_python(value)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"input {number}: can't be written as JSON: {error}") from None
 
 
 def _typed(result: Result[Any], model: type[M]) -> Result[M]:

@@ -55,7 +55,7 @@ class Attempts(Strict):
     max_attempts: int = Field(default=6, gt=0, description="attempts over all candidates")
     per_candidate: int = Field(default=3, gt=0, description="attempts at one candidate")
     deadline_s: float = Field(default=300.0, gt=0, description="seconds for the whole call, waits included")
-    backoff_s: float = Field(default=0.5, ge=0, description="first back-off, s; doubles, with full jitter")
+    backoff_s: float = Field(default=0.1, ge=0, description="first back-off, s; triples, with full jitter")
     backoff_max_s: float = Field(default=20.0, ge=0, description="longest back-off, s")
 
 

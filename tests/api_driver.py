@@ -76,6 +76,7 @@ def many(config: str) -> Any:
     """Results as they come, each once; then a loop that is left early."""
     flow = us.call("Say {{ input }}", max_tokens=16)
     numbers = sorted(result.number for result in us.run_many(flow, [f"many {n}" for n in range(60)], config=config))
+    assert list(us.run_many(flow, [], config=config)) == []
     endless = (f"left {n}" for n in range(1_000_000))
     taken = []
     for result in us.run_many(flow, endless, config=config, concurrency=4):
@@ -127,7 +128,13 @@ def beside(config: str) -> Any:
     return asyncio.run(work())
 
 
-SCENARIOS: tuple[Callable[[str], Any], ...] = (one, failed, typed, many, words, asked, bounded, beside)
+def again(config: str) -> Any:
+    """A run after the process has detached: it attaches anew."""
+    us.close()
+    return us.run(us.value("{{ input }}"), "back", config=config).output
+
+
+SCENARIOS: tuple[Callable[[str], Any], ...] = (one, failed, typed, many, words, asked, bounded, beside, again)
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """Functions that workflows of the tests name by import path. What they were called with is noted by run."""
 
+import asyncio
 import re
 from collections import defaultdict
 from typing import Any
@@ -56,3 +57,10 @@ async def marks(texts: list[Any], fails_at: int = 0) -> str:
         raise RuntimeError("one too many")
     said = [text["value"] if isinstance(text, dict) else text for text in texts]
     return " ".join(re.findall(r"<\d+>", " ".join(map(str, said))))
+
+
+async def later(book: str, what: Any = None, turns: int = 3) -> Any:
+    """As `note`, after some turns of the loop."""
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    return note(book, what)

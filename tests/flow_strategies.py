@@ -37,6 +37,7 @@ BOOK: Final = "random"
 _leaves = st.one_of(
     st.sampled_from(["a", "bb", "ccc"]).map(value),
     st.sampled_from(["x", "y", "z"]).map(lambda what: function("anote", book=BOOK, what=what)),
+    st.sampled_from([1, 5, 20]).map(lambda turns: function("later", book=BOOK, what="later", turns=turns)),
     st.just(APPROVE),
     st.just(APPROVE),
     st.just(function("afail", book=BOOK, what="fails")),

@@ -1,5 +1,6 @@
 """The Python API without a cluster: what is imported when, what is refused before anything starts, and its types."""
 
+import datetime
 import json
 import subprocess
 import sys
@@ -117,6 +118,20 @@ def test_inputs_are_checked_by_a_model_beside_the_file(tmp_path: Path) -> None:
     assert next(checked) == {"number": 1}
     with pytest.raises(UsageError, match=r"^input 1: .*number"):
         next(checked)
+
+
+def test_inputs_are_whatever_json_can_say() -> None:
+    """Models, dates and sets are written as JSON has them; what can't be is told by its number."""
+    flow = Flow(run=us.value(1))
+    given = ["ä", 1, None, Answer(number=2), {"day": datetime.date(2024, 2, 29), "both": (1, 2)}]
+    assert list(api._checked(flow, given)) == ["ä", 1, None, {"number": 2}, {"day": "2024-02-29", "both": [1, 2]}]
+    circle: list[Any] = []
+    circle.append(circle)
+    for wrong in (object(), circle, b"\xff"):
+        checked = api._checked(flow, [1, wrong])
+        assert next(checked) == 1
+        with pytest.raises(UsageError, match=r"^input 1: can't be written as JSON: "):
+            next(checked)
 
 
 def test_a_file_with_a_mistake_names_line_and_column(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ class Naive:
     def __init__(self) -> None:
         self.state = "closed"
         self.outcomes: list[bool] = []
+        self.well_at: float | None = None
         self.pause = SETTINGS.open_s
         self.open_at = 0.0
         self.probe_at: float | None = None
@@ -28,19 +29,24 @@ class Naive:
             return "no" if self.probe_at is not None and now - self.probe_at < PROBE_S else "probe"
         return "yes" if self.state == "closed" else "no"
 
-    def ended(self, *, ok: bool, probe: bool, now: float) -> None:
+    def ended(self, *, ok: bool, probe: bool, now: float, out: int, answers_s: float) -> None:
         if self.state == "half_open" and probe:
             if ok:
                 self.state, self.outcomes, self.pause = "closed", [], SETTINGS.open_s
+                self.well_at = None
             else:
                 self.state, self.open_at = "open", now
                 self.pause = min(self.pause * 2, SETTINGS.open_max_s)
         elif self.state == "closed":
             self.outcomes.append(ok)
-            last = self.outcomes[-SETTINGS.window :]
-            row = self.outcomes[-SETTINGS.failures :] == [False] * SETTINGS.failures
-            share = len(last) == SETTINGS.window and last.count(False) >= SETTINGS.rate * SETTINGS.window
-            if not ok and (row or share):
+            self.well_at = now if ok or self.well_at is None else self.well_at
+            span = max(SETTINGS.window, 2 * out)
+            last = self.outcomes[-span:]
+            row = next((n for n, one in enumerate(reversed(self.outcomes)) if one), len(self.outcomes))
+            quiet = bool(answers_s) and now - self.well_at > 2 * answers_s
+            outage = row >= SETTINGS.failures and (quiet or row / (row + out) >= SETTINGS.rate)
+            share = len(last) == span and last.count(False) >= SETTINGS.rate * span
+            if not ok and (outage or share):
                 self.state, self.open_at, self.pause = "open", now, SETTINGS.open_s
 
 
@@ -48,16 +54,18 @@ events = st.lists(
     st.tuples(
         st.sampled_from([0.0, 0.5, 3.0, 10.0, 31.0]),
         st.sampled_from(["ok", "ok", "bad", "bad", "probe ok", "probe bad", "send", "lost", "look"]),
+        st.sampled_from([0, 0, 0, 1, 4, 9]),
+        st.sampled_from([0.0, 1.0]),
     ),
     max_size=80,
 )
 
 
 @given(events)
-def test_agrees_with_the_naive_breaker(steps: list[tuple[float, str]]) -> None:
+def test_agrees_with_the_naive_breaker(steps: list[tuple[float, str, int, float]]) -> None:
     """State and verdict are those of the naive breaker after any history."""
     breaker, naive, now = Breaker(SETTINGS, probe_timeout_s=PROBE_S), Naive(), 0.0
-    for gap, what in steps:
+    for gap, what, out, answers_s in steps:
         now += gap
         verdict = breaker.check(now=now)
         may = naive.may(now)
@@ -72,16 +80,16 @@ def test_agrees_with_the_naive_breaker(steps: list[tuple[float, str]]) -> None:
             naive.probe_at = None
         elif what not in {"look", "send"}:
             ok, probe = what.endswith("ok"), what.startswith("probe")
-            breaker.record(ok=ok, probe=probe, now=now)
-            naive.ended(ok=ok, probe=probe, now=now)
+            breaker.record(ok=ok, probe=probe, now=now, out=out, answers_s=answers_s)
+            naive.ended(ok=ok, probe=probe, now=now, out=out, answers_s=answers_s)
         assert breaker.state == naive.state
 
 
 @given(events)
-def test_a_refusal_says_a_time_that_is_worth_waiting(steps: list[tuple[float, str]]) -> None:
+def test_a_refusal_says_a_time_that_is_worth_waiting(steps: list[tuple[float, str, int, float]]) -> None:
     """Who is refused for so many seconds and waits them is not refused by the same pause; the time is never 0."""
     breaker, now = Breaker(SETTINGS, probe_timeout_s=PROBE_S), 0.0
-    for gap, what in steps:
+    for gap, what, *_ in steps:
         now += gap
         verdict = breaker.check(now=now)
         if isinstance(verdict, Refuse):
@@ -90,6 +98,32 @@ def test_a_refusal_says_a_time_that_is_worth_waiting(steps: list[tuple[float, st
                 assert isinstance(breaker.check(now=now + verdict.seconds + 1e-9), Admit)
                 return
         breaker.record(ok=what.endswith("ok"), probe=what.startswith("probe"), now=now)
+
+
+@given(st.integers(1, 400), st.floats(0, 0.49))
+def test_quick_failures_of_a_crowd_do_not_open_it(crowd: int, share: float) -> None:
+    """Of many calls sent at once less than the share fails, and all failures come back first: it stays closed."""
+    breaker = Breaker(SETTINGS)
+    failing = int(crowd * share)
+    for number in range(crowd):
+        breaker.record(ok=number >= failing, probe=False, now=0.0, out=crowd - number - 1)
+    assert breaker.state == "closed"
+
+
+def test_an_outage_opens_it_whatever_is_out() -> None:
+    """When half of a crowd has failed; or sooner, once nothing went well for longer than answers take."""
+    crowd, known = Breaker(SETTINGS), Breaker(SETTINGS)
+    states = []
+    for number in range(1000):
+        crowd.record(ok=False, probe=False, now=0.0, out=999 - number)
+        states.append(crowd.state)
+    assert states.index("open") == 499
+    known.record(ok=True, probe=False, now=0.0, out=1000, answers_s=1.0)
+    for now in (1.0, 1.5, 2.0):
+        known.record(ok=False, probe=False, now=now, out=1000, answers_s=1.0)
+    assert known.state == "closed"
+    known.record(ok=False, probe=False, now=2.1, out=1000, answers_s=1.0)
+    assert known.state == "open"
 
 
 def opened() -> Breaker:

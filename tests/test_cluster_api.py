@@ -102,3 +102,8 @@ def test_a_cancelled_task_cancels_its_job(told: dict[str, Any]) -> None:
     states = Counter(told["jobs"].values())
     assert states["cancelled"] == 3, "two loops that were left, and a task"
     assert set(states) == {"done", "cancelled"}
+
+
+def test_a_process_attaches_again_when_it_has_detached(told: dict[str, Any]) -> None:
+    """`close` ends nothing but the attachment."""
+    assert told["again"] == "back"

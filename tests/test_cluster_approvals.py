@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from cluster_tools import Cluster, Finished, answered, configuration
-from flow_runs import flow_file, functions
+from flow_runs import flow_file, functions, lines_file, results_of
 
 from understudy.cluster.simulator import SimulatorProcess
 
@@ -82,6 +82,36 @@ def test_a_rejection_is_a_failure_of_the_step(cluster: Cluster, tmp_path: Path) 
     again = cluster.run("approve", job)
     assert again.code == 2
     assert len(again.err.splitlines()) == 1, again.err
+
+
+def test_several_runs_are_answered_one_by_one(cluster: Cluster, tmp_path: Path) -> None:
+    """Two of three inputs ask: each is answered by its number, and the job goes on to its end with the last answer."""
+    text = """
+name: several
+run:
+  kind: chain
+  steps:
+    - {kind: approve, title: "{{ input }}?", value: "{{ input }}", when: "input != 'calm'"}
+    - {kind: value, value: "{{ previous or 'calm' }}"}
+"""
+    flow, out = flow_file(tmp_path, text), tmp_path / "results.jsonl"
+    inputs = lines_file(tmp_path, ["first", "calm", "last"])
+    done = cluster.run("run", flow, "--inputs", inputs, "--out", str(out), "--json")
+    assert done.code == 4, done.err + done.out
+    waiting = {one["item"]: one for one in done.json["waiting"]}
+    assert sorted(waiting) == [0, 2]
+    assert [one["output"] for one in results_of(out)] == ["calm"]
+    job = waiting[0]["job"]
+    vague = cluster.run("approve", job)
+    assert vague.code == 2, vague.out
+    assert "name the item: waiting are 0, 2" in vague.err
+    first = cluster.run("approve", job, "--item", "2", "--json")
+    assert first.code == 4, first.err
+    assert [one["item"] for one in first.json] == [0]
+    last = cluster.run("reject", job, "--json")
+    assert last.code == 3, last.err
+    ended = {one["number"]: (one["output"], bool(one["error"])) for one in last.json["results"]}
+    assert ended == {0: (None, True), 1: ("calm", False), 2: ("last", False)}
 
 
 def test_what_people_read_of_an_ask(cluster: Cluster, tmp_path: Path) -> None:

@@ -33,8 +33,13 @@ run:
   kind: map_reduce
   over: input
   concurrency: 24
+  budget: 400
   map: {kind: call, model: small, prompt: "Note {{ chunk }}", max_tokens: 16}
-  reduce: {kind: value, value: "{{ parts|length }}"}
+  reduce:
+    kind: call
+    model: small
+    max_tokens: 32
+    prompt: "Merge {% for part in parts %}{{ part.name }}: {{ part.value }} {% endfor %}"
 """
 
 
@@ -139,6 +144,22 @@ def test_runs_that_fail_take_nothing_from_the_others(cluster: Cluster, tmp_path:
     assert all(f"{one['number']} is even" in one["error"] for one in results if one["number"] % 2 == 0)
 
 
+def test_a_wide_map_reduce_covers_every_chunk_and_bills_every_call(cluster: Cluster, tmp_path: Path) -> None:
+    """300 maps in a job of their own, merged in levels: every chunk is covered, every dollar is the ledger's."""
+    with SimulatorProcess() as simulator:
+        config = str(configuration(tmp_path, simulator))
+        given = tmp_path / "input.json"
+        given.write_text(json.dumps([f"chunk {number}" for number in range(300)]), encoding="utf-8")
+        done = cluster.run("run", flow_file(tmp_path, WIDE), "--input", f"@{given}", "--config", config, "--json")
+        asked, spent = answered(simulator), charged(simulator)
+    assert done.code == 0, done.err
+    [coverage] = done.json["coverage"]
+    assert (coverage["total"], coverage["covered"], coverage["missing"]) == (300, [[0, 300]], [])
+    assert coverage["depth"] >= 2
+    assert asked == 300 + coverage["merges"] == done.json["bill"]["calls"]
+    assert Decimal(done.json["bill"]["dollars"]) == spent
+
+
 @pytest.mark.parametrize("victim", ["mapper-0", "reducer-0"])
 def test_a_wide_map_reduce_outlives_an_actor(cluster: Cluster, tmp_path: Path, victim: str) -> None:
     """300 maps of one run while an actor is SIGKILLed: the answer covers every chunk, and no result is lost."""
@@ -156,7 +177,7 @@ def test_a_wide_map_reduce_outlives_an_actor(cluster: Cluster, tmp_path: Path, v
     assert coverage["total"] == 300
     assert [list(one) for one in coverage["covered"]] == [[0, 300]]
     assert coverage["missing"] == []
-    assert len(hashes) == 300
+    assert len(hashes) >= 300 + coverage["merges"]
 
 
 def test_many_runs_outlive_a_mapper(cluster: Cluster, tmp_path: Path) -> None:

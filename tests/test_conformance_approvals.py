@@ -207,3 +207,14 @@ async def test_a_budget_that_is_waited_for_is_not_lost(bench: Bench) -> None:
     ran, rounds = await people(bench, node)
     assert (ran.value, rounds) == ("end", 2)
     assert ran.asked == ["instant"] * 2
+
+
+async def test_time_that_was_used_before_a_wait_is_used(bench: Bench) -> None:
+    """A step's time, and a run's, is that of its parts together; what people take is not counted."""
+    steps = chain(call("quick"), {**APPROVE}, call("middling"))
+    ran, rounds = await people(bench, {"kind": "timeout", "seconds": 0.45, "node": steps})
+    assert (ran.done.error, rounds) == ("not done within 0.45 s", 1)
+    ran, rounds = await people(bench, steps, deadline_s=0.45)
+    assert (ran.done.error, rounds) == ("not done within the workflow's deadline of 0.45 s", 1)
+    ran, rounds = await people(bench, {"kind": "timeout", "seconds": 1.5, "node": steps})
+    assert (ran.done.error, rounds) == ("", 1)

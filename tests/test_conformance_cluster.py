@@ -1,12 +1,13 @@
 """Patterns on a real cluster: one run holds many of them, and comes to the same as in one process; by the ledger."""
 
 import json
+import time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster_tools import Cluster
+from cluster_tools import Cluster, wait_until
 from flow_patterns import FAILS, PATTERNS
 from flow_runs import charged, flow_file, functions
 from flow_tools import LATENCY, call, chain, flow_config, says, simulator_settings
@@ -166,3 +167,33 @@ def test_a_budget_holds_over_maps_and_merges(cluster: Cluster, tmp_path: Path) -
     assert Decimal("0.001") < spent <= Decimal("0.003")
     assert Decimal(told["bill"]["dollars"]) == spent
     assert "budget" in json.dumps(told)
+
+
+def test_time_that_is_over_ends_the_work_at_all_mappers(cluster: Cluster, tmp_path: Path) -> None:
+    """A wide fan-out that takes too long is ended everywhere: its sockets are closed, and nothing is sent any more."""
+    each = {"kind": "parallel", "over": "input", "each": call("asleep", "say {{ item }}")}
+    node = {"kind": "timeout", "seconds": 1.5, "node": each, "on_error": {"then": "default", "default": "D"}}
+    with SimulatorProcess(simulator_settings()) as sim:
+        told = run(cluster, tmp_path, sim, chain(node, says("instant", "after", "{{ previous }}")), list(range(300)))
+        wait_until(lambda: all(record.t_end is not None for record in sim.ledger()), seconds=10)
+        records = sim.ledger()
+        time.sleep(0.5)
+        assert len(sim.ledger()) == len(records)
+    assert (told["error"], told["output"]) == (None, "after")
+    hung = [record for record in records if record.model == "asleep"]
+    [after] = [record for record in records if record.model == "instant"]
+    assert hung
+    assert {record.outcome for record in hung} == {"cancelled"}
+    assert max(record.t_end or 0.0 for record in hung) - after.t <= 0.25
+
+
+def test_a_budget_has_room_for_large_items(cluster: Cluster, tmp_path: Path) -> None:
+    """Items of many tokens are sent where the money is there, however it is shared out to the Mappers."""
+    each = call("instant", "say {{ item }}")
+    node = {"kind": "budget", "max_cost": 5.0, "node": {"kind": "parallel", "over": "input", "each": each}}
+    with SimulatorProcess(simulator_settings()) as sim:
+        told = run(cluster, tmp_path, sim, node, [f"{number} " + "word " * 8_000 for number in range(150)])
+        records, spent = sim.ledger(), charged(sim)
+    assert told["error"] is None
+    assert len([one for one in told["output"] if one]) == len(records) == 150
+    assert Decimal(told["bill"]["dollars"]) == spent

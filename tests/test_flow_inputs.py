@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,14 @@ def test_a_file_of_inputs_that_cant_be_read_is_named(tmp_path: Path) -> None:
         inputs.Lines(tmp_path / "nowhere.jsonl", fine)
     with pytest.raises(UsageError, match="Is a directory"):
         inputs.Lines(tmp_path, fine)
+
+
+def test_what_can_be_read_only_once_is_refused(tmp_path: Path) -> None:
+    """A pipe would be empty the second time, and the job would have no inputs: it is told before that."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(UsageError, match=r"can't be read twice; save the inputs as a file"):
+        inputs.Lines(pipe, fine)
 
 
 def test_many_inputs_are_never_held(tmp_path: Path) -> None:

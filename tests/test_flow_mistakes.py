@@ -97,6 +97,7 @@ def test_a_workflow_that_is_not_there_or_wants_more(simulator: SimulatorProcess,
         (str(flow), *given, "--max-cost", "0", *config): "--max-cost",
         (str(flow), *given, "--max-cost", "0.000000001", *config): "nothing was spent; raise --max-cost",
         (str(flow), *given, "--concurrency", "0", *config): "--concurrency",
+        (str(flow), "--inputs", lines, "--out", lines, *config): "that is the file of the inputs",
         (str(flow), "--inputs", lines, "--out", "/no/such/folder/out", *config): "--out /no/such/folder/out: ",
         (str(flow), "--inputs", str(tmp_path / "no.jsonl"), *config): "check the path given to --inputs",
     }
@@ -105,6 +106,7 @@ def test_a_workflow_that_is_not_there_or_wants_more(simulator: SimulatorProcess,
         assert done.code == 2, (arguments, done.out, done.err)
         [line] = done.err.splitlines()
         assert says in line
+    assert Path(lines).read_text() == "[1]\n"
     assert simulator.ledger() == []
 
 

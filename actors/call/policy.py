@@ -256,5 +256,7 @@ class CallPolicy:
         return self._jitter(self._failures[candidate, kind] - 1)
 
     def _jitter(self, exponent: int) -> float:
-        ceiling = min(self._settings.backoff_s * 2 ** min(exponent, 16), self._settings.backoff_max_s)
+        # Short first, then three times as long: what passes soon is met by the first, an outage is waited for by the
+        # last. 0.5 s doubled waits as long in all, and made a fan-out of which a tenth fails once 19 % slower.
+        ceiling = min(self._settings.backoff_s * 3 ** min(exponent, 12), self._settings.backoff_max_s)
         return self._rng.uniform(0.0, ceiling)

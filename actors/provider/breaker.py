@@ -2,11 +2,15 @@
 
 import dataclasses
 from collections import deque
+from itertools import islice
 from typing import Final, Literal
 
 from ...protocols.config import BreakerSettings
 
 State = Literal["closed", "open", "half_open", "down"]
+
+_MOST: Final = 10_000
+"""Outcomes that are kept, for accounts with thousands of calls in flight."""
 
 _PROBE_CHECK_S: Final = 1.0
 """While the probe is out nobody is told to stay away for longer: it may well be back by then."""
@@ -40,9 +44,11 @@ class Breaker:
     def __init__(self, settings: BreakerSettings, *, probe_timeout_s: float = 60.0) -> None:
         self._settings = settings
         self._probe_timeout_s = probe_timeout_s
-        #: Outcomes of the last calls while closed, True for success; at most `settings.window`.
-        self._recent: deque[bool] = deque(maxlen=settings.window)
+        #: Outcomes of the last calls while closed, True for success.
+        self._recent: deque[bool] = deque(maxlen=_MOST)
         self._in_a_row = 0
+        #: When the last call went well, or the first one ended; None before.
+        self._well_at: float | None = None
         self._pause_s = settings.open_s
         self._open_until = 0.0
         #: When the probe went out; None while there is none. Only ever set in half_open.
@@ -53,7 +59,6 @@ class Breaker:
         """Other settings apply from now on; state and outcomes stay."""
         self._settings = settings
         self._probe_timeout_s = probe_timeout_s
-        self._recent = deque(self._recent, maxlen=settings.window)
         if self.state == "closed":
             self._pause_s = settings.open_s
 
@@ -80,15 +85,29 @@ class Breaker:
         """The probe's sender died or gave it back unspent: another may be sent."""
         self._probe_at = None
 
-    def record(self, *, ok: bool, probe: bool, now: float) -> None:
-        """Tells how a call ended. While half-open only the probe counts; while open or down nothing does."""
+    def record(self, *, ok: bool, probe: bool, now: float, out: int = 0, answers_s: float = 0.0) -> None:
+        """Tells how a call ended. While half-open only the probe counts; while open or down nothing does.
+
+        A refusal comes back long before an answer does: of 1,000 calls sent at once of which a tenth fails, the first
+        hundred to end are failures, and an account that answered nine of ten was left alone for 15 s. So a row of
+        failures counts against the calls that are still out, unless nothing has gone well for longer than answers take.
+
+        Args:
+            ok: it went well.
+            probe: it was the probe.
+            now: monotonic seconds.
+            out: other calls that may be in flight.
+            answers_s: what answers take, nearly all of them; 0 where nobody knows.
+        """
         if self.state == "half_open":
             if probe:
                 self._close() if ok else self._open(now=now, pause_s=self._pause_s * 2)
         elif self.state == "closed":
             self._recent.append(ok)
             self._in_a_row = 0 if ok else self._in_a_row + 1
-            if not ok and self._too_many():
+            if ok or self._well_at is None:
+                self._well_at = now
+            if not ok and self._too_many(out, quiet=answers_s > 0 and now - self._well_at > 2 * answers_s):
                 self._open(now=now, pause_s=self._settings.open_s)
 
     def mark_down(self) -> None:
@@ -99,11 +118,15 @@ class Breaker:
         """The account was mended (a new configuration)."""
         self._close()
 
-    def _too_many(self) -> bool:
-        if self._in_a_row >= self._settings.failures:
+    def _too_many(self, out: int, *, quiet: bool) -> bool:
+        row, rate = self._in_a_row, self._settings.rate
+        if row >= self._settings.failures and (quiet or row >= rate * (row + out)):
             return True
-        full = len(self._recent) == self._settings.window
-        return full and self._recent.count(False) / len(self._recent) >= self._settings.rate
+        # Twice as many as are out: those that came back early are then no more than half of them.
+        span = min(max(self._settings.window, 2 * out), _MOST)
+        if len(self._recent) < span:
+            return False
+        return sum(not ok for ok in islice(reversed(self._recent), span)) >= rate * span
 
     def _open(self, *, now: float, pause_s: float) -> None:
         self._pause_s = min(pause_s, self._settings.open_max_s)
@@ -114,6 +137,7 @@ class Breaker:
     def _close(self) -> None:
         self._recent.clear()
         self._in_a_row = 0
+        self._well_at = None
         self._pause_s = self._settings.open_s
         self._probe_at = None
         self.state = "closed"

@@ -238,10 +238,15 @@ class ProviderCore:
                 self.breaker.probe_lost()
         elif TABLE[spent.outcome].counts:
             self.failures += 1
-            self.breaker.record(ok=False, probe=spent.probe, now=now)
+            answers_s = self.latency.quantile(0.95)
+            self.breaker.record(ok=False, probe=spent.probe, now=now, out=self._out(), answers_s=answers_s)
         else:
             self.refused += 1
             self._learn_refusal(spent.outcome, probe=spent.probe, now=now)
+
+    def _out(self) -> int:
+        """Calls that may be in flight, by the permits that are out."""
+        return self.limiter.leased_slots if self.limiter.slotted else self.limiter.leased_requests
 
     def _learn_refusal(self, kind: FailureKind, *, probe: bool, now: float) -> None:
         if TABLE[kind].account_down:

@@ -77,6 +77,8 @@ class Lines:
     def __init__(self, path: Path, check: Check) -> None:
         self._path = path
         self.count = 0
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise UsageError(f"{path}: can't be read twice; save the inputs as a file, and give that")
         for number, line in self._numbered():
             try:
                 value = orjson.loads(line)

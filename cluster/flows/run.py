@@ -75,7 +75,7 @@ class _Running:
                 f"the plan costs about {money(forecast.typical.cost)}, more than the {money(most)} allowed; "
                 "nothing was spent; raise --max-cost (or max_cost), or choose cheaper models (see --plan)"
             )
-        self._sink = None if options.inputs is None else _Sink(options.out)
+        self._sink = None if options.inputs is None else _Sink(options.out, options.inputs)
         opening = Opening(self._prepared)
         with show.Progress(self._console, flow.name, total=total, quiet=options.json) as progress:
             if setting.leaves_this_machine(flow, config):
@@ -207,8 +207,10 @@ class _Running:
 class _Sink:
     """Results as they come, a JSON line each, in the order they are done; `number` is the input's, from 0."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, inputs: Path) -> None:
         try:
+            if path.exists() and path.samefile(inputs):
+                raise UsageError(f"--out {path}: that is the file of the inputs; name another (--out FILE)")
             self._file = path.open("wb")
         except OSError as error:
             raise UsageError(f"--out {path}: {error.strerror or error}") from None

@@ -91,7 +91,7 @@ def _grow(tree: Tree, steps: list[Seen]) -> None:
 def line(event: StepEvent) -> Text:
     """One step in a line."""
     sign, style = _SIGNS.get(event.state, ("·", "dim"))
-    name = event.path.rpartition("/")[2]
+    name = event.id or event.path.rpartition("/")[2]
     text = Text.assemble(
         (f"{sign} ", style), (name, "bold" if event.state == "began" else ""), (f" {event.kind}", "dim")
     )

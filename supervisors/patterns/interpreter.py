@@ -91,14 +91,12 @@ class FlowInterpreter:
 
     async def _answer(self, run: Run, number: int, at: Frame) -> ItemDone:
         limit = self._flow.deadline_s if self._spec.path == "run" else None
+        left = None if limit is None else limit - run.memo.used("")
         try:
-            async with asyncio.timeout(limit):
-                output = await perform(self._flow.run, at if limit is None else at.within(limit))
+            async with asyncio.timeout(left):
+                output = await perform(self._flow.run, at if left is None else at.within(left))
         except Parked as parked:
-            for one in at.allowances:
-                run.memo.keep_spent("", one)
-            memo = run.memo.encoded(run.records, run.coverage, degraded=run.degraded, review=run.review)
-            return run.tally.done(number, data=msgspec.msgpack.encode(list(parked.asks)), parked=memo)
+            return self._parked(run, number, at, parked)
         except Escalated as case:
             return self._failed(run, number, f"escalated, and no route takes it: {case.reason}")
         except TimeoutError:
@@ -108,6 +106,14 @@ class FlowInterpreter:
         if output is None and self._merge is not None:
             return self._failed(run, number, NO_OUTPUT)
         return run.tally.done(number, data=_result(run, output), degraded=run.degraded or run.tally.degraded)
+
+    @staticmethod
+    def _parked(run: Run, number: int, at: Frame, parked: Parked) -> ItemDone:
+        for one in at.allowances:
+            run.memo.keep_spent("", one)
+        run.memo.keep_used("", run.elapsed())
+        memo = run.memo.encoded(run.records, run.coverage, degraded=run.degraded, review=run.review)
+        return run.tally.done(number, data=msgspec.msgpack.encode(list(parked.asks)), parked=memo)
 
     @staticmethod
     def _failed(run: Run, number: int, error: str) -> ItemDone:

@@ -95,12 +95,13 @@ def _reduced(root: ItemDone, depth: int, merges: int) -> Reduced:
 async def _wide(node: MapReduce, chunks: Sequence[Chunk], budget: int, at: Frame) -> Reduced:
     """The maps go to all Mappers, their answers to a Reducer, which merges while they come; one answer comes back."""
     merge = FlowSpec(b"", reduce=encode_node(node), budget=budget, total=len(chunks))
-    spec = job_spec(node.map, at, bind=node.as_, count=len(chunks), concurrency=node.concurrency, merge=merge)
+    values = [chunk.value for chunk in chunks]
+    spec = job_spec(node.map, at, values, bind=node.as_, concurrency=node.concurrency, merge=merge)
     root: ItemDone | None = None
     merges = 0
     missing: list[Missing] = []
     nodes: dict[int, ItemDone] = {}
-    async for page in feed(spec, (chunk.value for chunk in chunks), at):
+    async for page in feed(spec, values, at):
         missing += [(done.item, done.item + 1, done.error) for done in page.items if done.error]
         merges += len(page.nodes)
         nodes = {done.item: done for done in page.nodes if done.data or done.error} or nodes

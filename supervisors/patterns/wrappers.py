@@ -30,11 +30,16 @@ async def retry(node: Retry, at: Frame) -> Any:
 
 async def timeout(node: Timeout, at: Frame) -> Any:
     """The step's output, if it comes in time."""
+    memo, began = at.run.memo, at.run.elapsed()
+    left = node.seconds - memo.used(at.path)
     try:
-        async with asyncio.timeout(node.seconds):
-            return await perform(node.node, at.below("node").within(node.seconds))
+        async with asyncio.timeout(left):
+            return await perform(node.node, at.below("node").within(left))
     except TimeoutError:
         raise StepFailed(f"not done within {node.seconds:g} s") from None
+    except Parked:
+        memo.keep_used(at.path, at.run.elapsed() - began)
+        raise
 
 
 async def budget(node: Budget, at: Frame) -> Any:

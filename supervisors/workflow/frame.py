@@ -128,7 +128,16 @@ class Run:
         if self.host is not None and self.spec.watch:
             own = own or Own()
             event = StepEvent(
-                self.number, path, _kind(node), state, round(self.elapsed(), 3), took_s, own.cost, own.model, own.note
+                self.number,
+                path,
+                _kind(node),
+                state,
+                round(self.elapsed(), 3),
+                took_s,
+                own.cost,
+                own.model,
+                own.note,
+                node.id or "",
             )
             self.host.tell(event)
 

@@ -29,7 +29,7 @@ async def answers(
         Parked: people have to answer first; all other items are done by then.
     """
     if is_wide(node, len(items), at, concurrency):
-        async for page in feed(job_spec(node, at, bind=bind, count=len(items), concurrency=concurrency), items, at):
+        async for page in feed(job_spec(node, at, items, bind=bind, concurrency=concurrency), items, at):
             for done in page.items:
                 yield _looked_at(done, at)
         return

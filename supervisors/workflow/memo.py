@@ -32,6 +32,7 @@ class Kept(msgspec.Struct, array_like=True):
         coverage: of the map-reduces.
         undo: how what was finished in a step, and the step itself, is undone, by the step's path.
         spent: (picodollars, calls, tokens) of each budget, by the path of its step.
+        used: seconds of each time bound, by the path of its step.
         degraded: something stood in for what was asked.
         review: a person should look at it.
     """
@@ -42,6 +43,7 @@ class Kept(msgspec.Struct, array_like=True):
     coverage: list[Coverage] = []
     undo: dict[str, list[Undone]] = {}
     spent: dict[str, tuple[int, int, int]] = {}
+    used: dict[str, float] = {}
     degraded: bool = False
     review: bool = False
 
@@ -108,6 +110,14 @@ class Memo:
     def keep_spent(self, path: str, one: Allowance) -> None:
         """The run waits for people: so much of a budget is spent when it goes on."""
         self.kept.spent[path] = (one.spent_cost, one.spent_calls, one.spent_tokens)
+
+    def used(self, path: str) -> float:
+        """Seconds that an earlier part of the run has used of the time of a step; what people took is not in it."""
+        return self.kept.used.get(path, 0.0)
+
+    def keep_used(self, path: str, seconds: float) -> None:
+        """The run waits for people: this part of it has used so many more seconds of the time of a step."""
+        self.kept.used[path] = self.used(path) + seconds
 
     def encoded(self, records: list[StepRecord], coverage: list[Coverage], *, degraded: bool, review: bool) -> bytes:
         """All that is kept, as bytes."""

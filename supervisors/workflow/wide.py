@@ -5,7 +5,6 @@ a million items is not sent along with each.
 """
 
 import asyncio
-import math
 import os
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -25,6 +24,7 @@ from .frame import Frame
 from .money import NO_LIMIT
 from .names import names_used, stays_home
 from .settling import Settled
+from .shares import item_share
 
 WIDE: Final = 128
 """More items than this are a job of their own: a job costs about 10 ms, and two Mappers do twice as much as one."""
@@ -50,7 +50,7 @@ async def each_wide(
 ) -> list[Settled]:
     """What became of each item, in their order."""
     settled: list[Settled] = [Settled(error="it was never answered")] * len(items)
-    spec = job_spec(node, at, bind=bind, count=len(items), concurrency=concurrency)
+    spec = job_spec(node, at, items, bind=bind, concurrency=concurrency)
     async for page in feed(spec, items, at):
         for done in page.items:
             if done.error:
@@ -64,7 +64,13 @@ async def each_wide(
 
 
 def job_spec(
-    node: Step, at: Frame, *, bind: str, count: int, concurrency: int | None, merge: FlowSpec | None = None
+    node: Step,
+    at: Frame,
+    items: Sequence[Any],
+    *,
+    bind: str,
+    concurrency: int | None,
+    merge: FlowSpec | None = None,
 ) -> JobSpec:
     """The child job that runs `node` for each of many items."""
     run = at.run
@@ -73,7 +79,7 @@ def job_spec(
     scope = {name: value for name, value in at.scope.items() if name in wanted and name not in (bind, "steps")}
     left = min((one.left_cost for one in at.allowances), default=NO_LIMIT)
     paths = msgspec.msgpack.decode(run.spec.spec, type=FlowSpec).paths
-    share = _share(node, at, count, left) if left < NO_LIMIT else 0
+    share = item_share(node, items, scope.values(), at, left) if left < NO_LIMIT else 0
     spec = FlowSpec(encode(flow), bind, msgspec.json.encode(scope), f"{at.path}/each", cost=share or -1, paths=paths)
     if merge is not None:
         spec = msgspec.structs.replace(spec, reduce=merge.reduce, budget=merge.budget, total=merge.total)
@@ -95,18 +101,6 @@ def job_spec(
         day=-1,
         total_width=concurrency or 0,
     )
-
-
-def _share(node: Step, at: Frame, count: int, left: int) -> int:
-    """Picodollars that one item may spend: twice what it may cost at its dearest; all alike where nobody knows.
-
-    It is reserved before the item begins, so that all items together never pass what is left.
-    """
-    from .plan import dearest  # noqa: PLC0415 - it plans with the patterns, which stand on this
-
-    kit = at.run.caller.kit
-    most = dearest(node, kit.config, kit.prices, flows=at.run.flow.flows)
-    return min(left, 2 * most) if most > 0 else math.ceil(left / max(count, 1)) if most < 0 else 0
 
 
 async def feed(spec: JobSpec, items: Iterable[Any], at: Frame) -> AsyncIterator[Page]:
