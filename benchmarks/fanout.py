@@ -4,13 +4,14 @@ Usage: `python -m benchmarks.fanout [--quick] [--backoff SECONDS]`. The simulato
 answer. In the rounds with failures a tenth of the requests are answered by a 503 at once, as an overloaded provider
 does: those that fail come back long before the others. Peers run in one process each, as their documentation says, ours
 on a local cluster of two Mappers. All retry, with the same first back-off: 0.1 s, which is what understudy has when
-nothing is said. Each has one round that is shown and not counted, then three clean ones and three with failures, in turn.
+nothing is said. Each has one round that is shown and not counted, then three clean ones and three with failures.
 
 Peers are given fewer calls at the same concurrency, because the slowest would take minutes a round. What is compared is
 wall over the ideal, which is calls / concurrency and one call. The simulator's ledger says what was answered.
 
-Besides, for ours alone: one `parallel` over the list instead of an input a call; a first back-off of 0.5 s; and failures that take a whole second like an answer. There the last calls that fail take two seconds
-and three whoever makes them: beside it stands what 1,000 workers would need that never wait.
+Besides, for ours alone: one `parallel` over the list instead of an input a call; a first back-off of 0.5 s; and
+failures that take a whole second like an answer. There the last calls that fail take two seconds and three whoever
+makes them: beside it stands what 1,000 workers would need that never wait.
 """
 
 import argparse

@@ -6,9 +6,11 @@ A process attaches to its cluster with the first run, and stays attached until `
 import asyncio
 import atexit
 import contextlib
+import functools
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
@@ -128,12 +130,17 @@ def run_many(
 
 async def arun_many(flow: Flow | Like, inputs: Iterable[Any], **how: Any) -> AsyncIterator[Result[Any]]:
     """As `run_many`, beside whatever else the loop does; `on_text` and `on_approval` are called in another thread."""
-    results = await asyncio.to_thread(run_many, flow, inputs, **how)
+    # Threads of its own: the loop's own pool has few, and runs that wait in all of them would keep others from starting.
+    threads, loop = ThreadPoolExecutor(2, "understudy"), asyncio.get_running_loop()
     try:
-        while (result := await asyncio.to_thread(next, results, None)) is not None:
-            yield result
+        results = await loop.run_in_executor(threads, functools.partial(run_many, flow, inputs, **how))
+        try:
+            while (result := await loop.run_in_executor(threads, next, results, None)) is not None:
+                yield result
+        finally:
+            await asyncio.shield(loop.run_in_executor(threads, results.close))
     finally:
-        await asyncio.shield(asyncio.to_thread(results.close))
+        threads.shutdown(wait=False)
 
 
 def _check(flow: Flow, config: Config, *, concurrency: int, max_cost: float | None, tenant: str) -> None:

@@ -1,6 +1,7 @@
 """The Python API without a cluster: what is imported when, what is refused before anything starts, and its types."""
 
-import datetime
+import asyncio
+import datetime as dt
 import json
 import subprocess
 import sys
@@ -123,7 +124,7 @@ def test_inputs_are_checked_by_a_model_beside_the_file(tmp_path: Path) -> None:
 def test_inputs_are_whatever_json_can_say() -> None:
     """Models, dates and sets are written as JSON has them; what can't be is told by its number."""
     flow = Flow(run=us.value(1))
-    given = ["ä", 1, None, Answer(number=2), {"day": datetime.date(2024, 2, 29), "both": (1, 2)}]
+    given = ["ä", 1, None, Answer(number=2), {"day": dt.date(2024, 2, 29), "both": (1, 2)}]
     assert list(api._checked(flow, given)) == ["ä", 1, None, {"number": 2}, {"day": "2024-02-29", "both": [1, 2]}]
     circle: list[Any] = []
     circle.append(circle)
@@ -313,6 +314,30 @@ def test_another_thread_may_close_results_that_somebody_waits_for() -> None:
     assert next(found, None) is None
     closing[0].join(10)
     assert job.cancelled == 1
+
+
+async def test_many_runs_wait_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More of them than the loop's own pool has threads: none keeps another from going on."""
+    together = threading.Barrier(40)
+
+    class Slow:
+        """Gives one result, when all others are asked for theirs."""
+
+        def __init__(self) -> None:
+            self._left = [Result(1)]
+
+        def __next__(self) -> Result[int]:
+            if not self._left:
+                raise StopIteration
+            together.wait(20)
+            return self._left.pop()
+
+        def close(self) -> None:
+            """Nothing to end."""
+
+    monkeypatch.setattr(api, "run_many", lambda *_, **__: Slow())
+    found = await asyncio.gather(*(us.arun("x") for _ in range(together.parties)))
+    assert [one.output for one in found] == [1] * together.parties
 
 
 # Types ----------------------------------------------------------------------------------------------------------------
