@@ -130,7 +130,7 @@ def run_many(
 
 async def arun_many(flow: Flow | Like, inputs: Iterable[Any], **how: Any) -> AsyncIterator[Result[Any]]:
     """As `run_many`, beside whatever else the loop does; `on_text` and `on_approval` are called in another thread."""
-    # Threads of its own: the loop's own pool has few, and runs that wait in all of them would keep others from starting.
+    # Threads of its own: the loop's pool has few, and runs that wait in all of them would keep others from starting.
     threads, loop = ThreadPoolExecutor(2, "understudy"), asyncio.get_running_loop()
     try:
         results = await loop.run_in_executor(threads, functools.partial(run_many, flow, inputs, **how))

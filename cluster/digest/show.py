@@ -24,6 +24,8 @@ def money(picodollars: int | None) -> str:
     if picodollars is None:
         return "?"
     amount = dollars(picodollars)
+    if 0 < picodollars < 5 * 10**7:
+        return "<$0.0001"
     return "$0" if not amount else f"${amount:.2f}" if amount >= 1 else f"${amount:.4f}"
 
 

@@ -48,5 +48,6 @@ def _tell(node: MapReduce, chunks: list[Chunk], missing: tuple[Missing, ...], fo
         at.own.degraded = True
         at.own.note = f"{lost} of {total} chunks are missing: {missing[0][2]}"
     elif not at.own.note:
-        merges = f", {found.merges} merges, depth {found.depth}" if found.merges else ""
+        several = "merge" if found.merges == 1 else "merges"
+        merges = f", {found.merges} {several}, depth {found.depth}" if found.merges else ""
         at.own.note = f"{total} chunks{merges}"
