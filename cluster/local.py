@@ -134,7 +134,7 @@ def begin_early(arguments: Sequence[str]) -> None:
 
     Parsing and importing take 0.4 s, Ray takes 3 s to start. A command whose path does not exist starts nothing.
     """
-    if not arguments or arguments[0] not in ("digest", "run") or os.environ.get("RAY_ADDRESS"):
+    if not arguments or arguments[0] != "digest" or os.environ.get("RAY_ADDRESS"):
         return
     if {"--plan", "--help", "-h"} & set(arguments) or not any(os.path.lexists(word) for word in arguments[1:]):
         return

@@ -46,6 +46,8 @@ class Parallel(Loop):
             wanted = getattr(self, name)
             if self.branches and wanted is not None and wanted > len(self.branches):
                 raise mistake(f"is more than the {len(self.branches)} branches there are", name)
+        if self.quorum is not None and self.enough is not None and self.quorum > self.enough:
+            raise mistake(f"is more than `enough: {self.enough}`, after which the others are cancelled", "quorum")
         return self
 
 

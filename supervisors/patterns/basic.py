@@ -1,8 +1,6 @@
 """The small ones: a value, a function, an approval, an escalation, and a sub-workflow by name."""
 
 import asyncio
-import functools
-import importlib
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +11,7 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 from ...protocols.errors import ConfigError, StepFailed
 from ...protocols.jobs import ApprovalAsk
 from ...protocols.workflow.basic import Approve, Escalate, Function, Use, Value
-from ..workflow import templates
+from ..workflow import modules, templates
 from ..workflow.frame import Frame
 from ..workflow.signals import Escalated, Parked
 from ..workflow.step import perform
@@ -41,17 +39,15 @@ async def function(node: Function, at: Frame) -> Any:
         raise StepFailed(f"{node.call} returned what is no JSON: {error}") from None
 
 
-@functools.lru_cache(maxsize=256)
 def imported(path: str) -> Callable[..., Any]:
     """The function that an import path names. Raises `ConfigError` when there is none."""
-    module, _, name = path.partition(":")
     try:
-        found = functools.reduce(getattr, name.split("."), importlib.import_module(module))
+        found = modules.imported(path)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(f"{path!r} can't be imported: {error}; write it as module:function") from None
     if not callable(found):
         raise ConfigError(f"{path!r} is no function")
-    return found
+    return found  # type: ignore[no-any-return]
 
 
 async def approve(node: Approve, at: Frame) -> Any:

@@ -2,7 +2,6 @@
 
 import asyncio
 import functools
-import importlib
 from typing import Any, Final
 
 import msgspec
@@ -18,7 +17,7 @@ from ...protocols.chat import ChatRequest, Document, Message, Part, ResponseForm
 from ...protocols.config import Config
 from ...protocols.errors import ConfigError, StepFailed
 from ...protocols.workflow.basic import Call
-from ..workflow import templates
+from ..workflow import modules, templates
 from ..workflow.frame import Frame
 from ..workflow.spending import spending
 
@@ -112,11 +111,9 @@ def model_of(output: dict[str, Any] | str) -> type[BaseModel] | None:
     return _imported(output) if isinstance(output, str) else None
 
 
-@functools.lru_cache(maxsize=256)
 def _imported(path: str) -> type[BaseModel]:
-    module, _, name = path.partition(":")
     try:
-        found: Any = functools.reduce(getattr, name.split("."), importlib.import_module(module))
+        found: Any = modules.imported(path)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(f"{path!r} can't be imported: {error}; write it as module:Model") from None
     if not (isinstance(found, type) and issubclass(found, BaseModel)):

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import random
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from ...protocols.workflow.nodes import Flow, decode_node, walk
 from ...protocols.workflow.patterns import MapReduce
 from ...protocols.workflow.result import FlowResult
 from ...protocols.workflow.spec import FlowSpec
+from ..workflow import modules
 from ..workflow.frame import Frame, Run
 from ..workflow.mapping import NO_OUTPUT
 from ..workflow.memo import Memo
@@ -37,9 +37,7 @@ class FlowInterpreter:
     def __init__(self, spec: JobSpec) -> None:
         self._job = spec
         self._spec = msgspec.msgpack.decode(spec.spec, type=FlowSpec)
-        for path in self._spec.paths:  # the workflow's own modules; at the end, so that they hide nothing
-            if path not in sys.path:
-                sys.path.append(path)
+        modules.OWN.look_again(self._spec.paths)
         self._flow = Flow.model_validate_json(self._spec.flow)
         self._scope: dict[str, Any] = msgspec.json.decode(self._spec.scope)
         self._asks = any(_kind(node) == "approve" for root in self._roots() for _, node in walk(root))
@@ -77,6 +75,7 @@ class FlowInterpreter:
         return await self._answer(run, number, at)
 
     def _new_run(self, number: int, caller: Caller, memo: Memo, verdicts: Mapping[str, Any]) -> Run:
+        modules.FOLDERS.set(self._spec.paths)
         return Run(
             number,
             self._flow,
