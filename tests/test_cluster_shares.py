@@ -11,7 +11,7 @@ pytestmark = pytest.mark.cluster
 
 RPM, WINDOW_S = 120, 1.0
 WIDTH = 64
-FEW = 250
+FEW = 500
 
 
 def _settings() -> Settings:
@@ -49,7 +49,7 @@ def _both_waiting(records: list[Record]) -> dict[str, int]:
 
 @pytest.mark.parametrize(("weight", "slack"), [(1.0, 0.10), (2.0, 0.15)], ids=["equal", "two-to-one"])
 def test_service_follows_the_weights_and_not_the_demand(cluster: Cluster, weight: float, slack: float) -> None:
-    """A job of 250 calls beside one of 2,500: while both wait, they are served as their weights say."""
+    """A job of 500 calls beside one of 5,000: while both wait, they are served as their weights say."""
     with SimulatorProcess(_settings()) as simulator, cluster.attach() as driver:
         driver.ask("ready")
         config = _config(simulator)
