@@ -11,7 +11,7 @@ class StepEvent(msgspec.Struct, frozen=True, array_like=True):
     Attributes:
         item: the item's number.
         path: of the step, as `FlowResult` names it (`run/0`, `run/review/1`).
-        kind: of its node (`call`, `chain`, …).
+        kind: of its node (`call`, `chain`, …); empty where only how far it is is told.
         state: what it is now.
         at_s: seconds since the item began here.
         took_s: seconds it took; 0 for `began`.

@@ -5,6 +5,7 @@ import time
 from types import TracebackType
 from typing import Final, Self
 
+import msgspec
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
@@ -54,7 +55,8 @@ class Steps:
             return
         known = self._known.get(event.path)
         if known is not None:
-            known.event = event
+            before = known.event
+            known.event = event if event.kind else msgspec.structs.replace(event, kind=before.kind, id=before.id)
             return
         seen = self._known[event.path] = Seen(event)
         self._around(event.path).setdefault(event.path, seen)
@@ -107,7 +109,7 @@ def line(event: StepEvent) -> Text:
     if event.note:
         note = event.note if len(event.note) <= _LONGEST else f"{event.note[:_LONGEST]}…"
         text.append(
-            f"  {note}", style="red" if event.state == "failed" else "yellow" if event.state != "done" else "dim"
+            f"  {note}", style="red" if event.state == "failed" else "dim" if event.state in ("began", "done") else "yellow"
         )
     return text
 

@@ -142,6 +142,12 @@ class Run:
             self.host.tell(event)
 
 
+    def progress(self, path: str, note: str) -> None:
+        """Tells whoever watches how far a step is that takes long."""
+        if self.host is not None and self.spec.watch:
+            self.host.tell(StepEvent(self.number, path, "", "began", round(self.elapsed(), 3), note=note))
+
+
 def _told(record: StepRecord) -> dict[str, Any]:
     """What templates are told of a step that ended."""
     return {"state": record.state, "model": record.model, "note": record.note, "cost": record.cost}

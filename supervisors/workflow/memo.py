@@ -5,6 +5,7 @@ inside it is let go, since they are not run again: only how they are undone is k
 same workflow a run takes the same way again, so that a path is a key. Pure; a journal can stand behind it.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -48,6 +49,7 @@ class Kept(msgspec.Struct, array_like=True):
     review: bool = False
 
 
+_MARKS: Final = re.compile("[/#~]")
 _ENCODE: Final = msgspec.json.Encoder().encode
 _DECODE: Final = msgspec.json.Decoder().decode
 
@@ -63,6 +65,12 @@ class Memo:
     def __init__(self, kept: bytes = b"", *, keeps: bool = True) -> None:
         self.kept = msgspec.msgpack.decode(kept, type=Kept) if kept else Kept()
         self.keeps = keeps
+        #: Below each step, the paths under which something was kept; some may be gone by now. Looking through all that
+        #: is kept took 4 s for 5,000 items of one list.
+        self._below: dict[str, set[str]] = {}
+        for table in (self.kept.values, self.kept.failures, self.kept.undo):
+            for path in table:
+                self._note(path)
 
     def __contains__(self, path: str) -> bool:
         return path in self.kept.values or path in self.kept.failures
@@ -83,6 +91,7 @@ class Memo:
         """The step is done."""
         if self.keeps:
             self._forget_below(path)
+            self._note(path)
             self.kept.values[path] = _ENCODE(value)
             self._keep_undo(path, undo)
 
@@ -90,6 +99,7 @@ class Memo:
         """The step has failed."""
         if self.keeps:
             self._forget_below(path)
+            self._note(path)
             self.kept.failures[path] = cause
             self._keep_undo(path, undo)
 
@@ -98,9 +108,15 @@ class Memo:
             self.kept.undo[path] = list(undo)
 
     def _forget_below(self, path: str) -> None:
-        for table in (self.kept.values, self.kept.failures, self.kept.undo):
-            for known in [one for one in table if one.startswith(path) and one[len(path) : len(path) + 1] in "/#~"]:
-                del table[known]
+        tables: tuple[dict[str, Any], ...] = (self.kept.values, self.kept.failures, self.kept.undo)
+        for known in self._below.pop(path, ()):
+            for table in tables:
+                table.pop(known, None)
+
+    def _note(self, path: str) -> None:
+        """Something is kept under a path: every step around it knows."""
+        for mark in _MARKS.finditer(path):
+            self._below.setdefault(path[: mark.start()], set()).add(path)
 
     def budget(self, path: str, **bounds: Any) -> Allowance:
         """The budget at a step, with what an earlier part of the run has spent of it; `bounds` as of `Allowance`."""

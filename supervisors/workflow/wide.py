@@ -121,6 +121,7 @@ async def feed(spec: JobSpec, items: Iterable[Any], at: Frame) -> AsyncIterator[
                     own.calls += bool(done.attempts)
                     own.attempts += done.attempts
                     own.cost = -1 if own.cost < 0 or done.cost < 0 else own.cost + done.cost
+                at.run.progress(at.path, _told(page))
                 yield page
                 _check(page)
     except StepFailed:
@@ -132,6 +133,11 @@ async def feed(spec: JobSpec, items: Iterable[Any], at: Frame) -> AsyncIterator[
             one.settle(held, 0, at.run.tally.spent - before, 0)
         async with at.run.changed:
             at.run.changed.notify_all()
+
+
+def _told(page: Page) -> str:
+    failed = f", {page.failed:,} failed" if page.failed else ""
+    return f"{page.done:,} of {page.total:,}{failed}"
 
 
 def _check(page: Page) -> None:
