@@ -69,7 +69,8 @@ def run(flow: Flow | Like, input: Any = "", *, output: type[M] | None = None, **
         output: a pydantic model that the result's `output` is made to.
         how: `config` (a path, a `Config` or a mapping; default: understudy.yaml here, else the embedded provider),
             `max_cost` (dollars), `tenant`, `on_approval` (answers what the run asks of people; without it the run waits
-            until somebody says `understudy approve`), `on_text` (is given the words of calls with `stream`).
+            until somebody says `understudy approve`), `on_text` (is given the words of calls with `stream`, and None
+            when what came so far is void).
 
     Raises:
         ConfigError: the workflow or the configuration is wrong; nothing was spent.
@@ -100,7 +101,7 @@ def run_many(
     max_cost: float | None = None,
     tenant: str = "",
     on_approval: Asked | None = None,
-    on_text: Callable[[str], None] | None = None,
+    on_text: Callable[[str | None], None] | None = None,
 ) -> Results:
     """Runs a workflow on many inputs; gives each result as it comes, failed ones too (`Result.number` is the input's).
 

@@ -271,11 +271,11 @@ def test_a_job_that_can_not_go_on_is_an_error_after_its_results() -> None:
 
 
 def test_words_are_told_as_they_come() -> None:
-    """Events of text, without the sign that they begin anew; other events are not for this ear."""
-    heard: list[str] = []
+    """Events of text, and None where they begin anew; other events are not for this ear."""
+    heard: list[str | None] = []
     events = tuple(StepEvent(0, "run", "call", state, note=note) for state, note in _SAID)
     list(results(Job([page("done", 0, events=events)]), on_text=heard.append))
-    assert heard == ["The ", "show"]
+    assert heard == ["The ", None, "show"]
 
 
 _SAID: list[tuple[Any, str]] = [("began", "no"), ("text", "The "), ("text", "\x00"), ("text", "show")]

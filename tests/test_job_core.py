@@ -94,14 +94,17 @@ class World:
         assert self.core.bill.cost == self.paid
 
     def check(self) -> None:
-        """Blocks are freed exactly when all of theirs is done; the job waits exactly when only people can go on."""
+        """Blocks are freed exactly when all of theirs is done; the job waits exactly when only people can go on.
+
+        It does not wait while more may be handed in: who does that leaves a job that waits.
+        """
         self.freed |= set(self.core.freed)
         self.core.freed.clear()
         firsts = [*self.core._firsts, self.core.total]
         assert self.freed == {
             block for block in range(len(firsts) - 1) if all(self.core._done[firsts[block] : firsts[block + 1]])
         }
-        asks_people = len(self.core.parking) and not self.core._waiting and not self.core.running
+        asks_people = self.core.sealed and len(self.core.parking) and not self.core._waiting and not self.core.running
         assert self.core.state == ("waiting" if asks_people else self.core.state)
         assert asks_people or self.core.state != "waiting"
 

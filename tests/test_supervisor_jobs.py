@@ -178,6 +178,7 @@ async def test_an_answer_to_nobody_says_who_waits(world: JobWorld) -> None:
     """Wrong jobs, items and steps are refused by what could have been meant."""
     await world.open("j")
     await world.add("j", 0, [["ask", ["a", "b"]], ["ask", ["c"]]])
+    await world.supervisor.seal("j")
     await world.until(lambda: world.supervisor._jobs["j"].core.state == "waiting")
     answer = world.supervisor.answer
     for job, item, path, text in [

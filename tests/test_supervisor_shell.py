@@ -108,3 +108,20 @@ async def test_what_tenants_have_spent_today_is_told(supervisor: Supervisor) -> 
     assert [(one.name, one.spent) for one in told] == [("u", 51), ("t", 8)]
     jobs = msgspec.msgpack.decode(await supervisor.jobs(), type=list[JobStatus])
     assert {one.id: one.tenant for one in jobs} == {"first": "t", "second": "u"}
+
+
+async def test_what_a_job_for_a_job_has_paid_stands_on_the_bill_also_when_nobody_hears_of_it(
+    supervisor: Supervisor,
+) -> None:
+    """Its driver leaves after the first page: the rest is its parent's; what it was told it has counted itself."""
+    await begin(supervisor, "parent")
+    child = JobSpec("child", "a job", "m:C", b"", b"", width=4, keep=False, parent="parent")
+    await supervisor.open_child(msgspec.msgpack.encode(child), "mapper-0", 0)
+    supervisor._jobs["child"].core.add_block(4)
+    await supervisor.seal("child")
+    answer(supervisor, "child", 5, range(1))
+    await supervisor.follow("child", 0)
+    answer(supervisor, "child", 7, range(1, 3))
+    await supervisor.cancel("child")
+    assert supervisor._jobs["parent"].core.bill.cost == 14
+    assert "child" not in supervisor._jobs

@@ -9,7 +9,7 @@ import msgspec
 import orjson
 from rich.console import Console
 
-from ...protocols.errors import UsageError
+from ...protocols.errors import UnderstudyError, UsageError
 from ...protocols.jobs import Page, Verdict
 from ...protocols.messages import ItemDone
 from ...supervisors.children import SUPERVISOR
@@ -48,6 +48,7 @@ def answer(
 
     Raises:
         UsageError: nothing of that name waits, or the edit is no JSON.
+        UnderstudyError: the job that went on was cancelled, or has failed as a whole.
     """
     value = b"" if edit is None else _edited(edit)
     verdict = Verdict(approved, value, note, os.environ.get("USER") or getpass.getuser())
@@ -78,6 +79,8 @@ def _told(
     if waiting:
         ending.print_json(ending.waiting_as_json(waiting)) if json else ending.show_waiting(console, waiting)
         return WAITING
+    if last.state in ("failed", "cancelled"):
+        raise UnderstudyError(f"the job was {last.state}: {last.error or 'by another command'}")
     code = PARTIAL if last.failed else OK
     results = [read(done) for done in gathered]
     if json:

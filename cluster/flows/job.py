@@ -10,7 +10,7 @@ from ...actors.mapper.blocks import pack_block
 from ...actors.prices import PICO
 from ...protocols.config import Config, Tenant, encode
 from ...protocols.jobs import LIVE, JobSpec, Page, Verdict, Waiting
-from ...protocols.workflow import Flow
+from ...protocols.workflow import Approve, Flow, walk
 from ...protocols.workflow import encode as encode_flow
 from ...protocols.workflow.spec import FlowSpec
 from ...supervisors.children import SUPERVISOR
@@ -69,9 +69,15 @@ def flow_spec(
         item_cost=item_cost,
         tenant_day=-1 if whose.day is None else round(whose.day * PICO),
         day=-1 if config.budgets.day is None else round(config.budgets.day * PICO),
-        keep=0 <= inputs <= KEPT,
+        # Whoever answers a run that waits reads the job from its beginning.
+        keep=0 <= inputs <= KEPT or asks_people(flow),
         watch=0 <= inputs <= WATCHED,
     )
+
+
+def asks_people(flow: Flow) -> bool:
+    """True where a run may have to wait for somebody."""
+    return any(isinstance(node, Approve) for root in (flow.run, *flow.flows.values()) for _, node in walk(root))
 
 
 class FlowJob:

@@ -1,10 +1,11 @@
 """The results of a job as they come, for whoever goes through them in Python."""
 
+import contextlib
 import threading
 from collections.abc import Callable, Generator, Iterator
 from typing import Any, Final
 
-from ...protocols.errors import UnderstudyError
+from ...protocols.errors import UnderstudyError, UsageError
 from ...protocols.jobs import LIVE, ApprovalAsk, Page, Verdict
 from .job import FlowJob, approvals
 from .results import Result, read
@@ -22,7 +23,7 @@ class Results(Iterator[Result[Any]]):
         job: that was not handed in yet: this is done when the first result is asked for.
         inputs: JSON-like values.
         on_approval: answers what the runs ask of people; None where somebody else does.
-        on_text: is given the words of calls with `stream`.
+        on_text: is given the words of calls with `stream`, and None when what came so far is void.
     """
 
     def __init__(
@@ -30,7 +31,7 @@ class Results(Iterator[Result[Any]]):
         job: FlowJob,
         inputs: Iterator[Any],
         on_approval: Asked | None = None,
-        on_text: Callable[[str], None] | None = None,
+        on_text: Callable[[str | None], None] | None = None,
     ) -> None:
         self._reading = threading.Lock()
         self._closed = threading.Event()
@@ -54,7 +55,7 @@ def _read(
     inputs: Iterator[Any],
     closed: threading.Event,
     on_approval: Asked | None,
-    on_text: Callable[[str], None] | None,
+    on_text: Callable[[str | None], None] | None,
 ) -> Generator[Result[Any], None, None]:
     over = False
     try:
@@ -74,13 +75,15 @@ def _read(
             job.cancel()
 
 
-def _say(page: Page, on_text: Callable[[str], None]) -> None:
+def _say(page: Page, on_text: Callable[[str | None], None]) -> None:
     for event in page.events:
-        if event.state == "text" and event.note != "\x00":
-            on_text(event.note)
+        if event.state == "text":
+            on_text(None if event.note == "\x00" else event.note)
 
 
 def _answer(job: FlowJob, asked: Asked) -> None:
     for waiting in approvals(job.session, job.spec.id):
         for ask in waiting.asks:
-            job.answer(waiting.item, ask.path, asked(ask))
+            verdict = asked(ask)
+            with contextlib.suppress(UsageError):  # somebody else has answered it meanwhile
+                job.answer(waiting.item, ask.path, verdict)

@@ -139,7 +139,9 @@ class _Running:
         try:
             for page in job.pages(given):
                 self._take(page, progress)
-                if page.state == "waiting" and not told:
+                if page.state != "waiting":
+                    told = False
+                elif not told:
                     told = True
                     waiting = approvals(job.session, job.spec.id)
                     if not stay:

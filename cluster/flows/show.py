@@ -108,9 +108,8 @@ def line(event: StepEvent) -> Text:
         text.append("  " + "  ".join(facts), style="dim")
     if event.note:
         note = event.note if len(event.note) <= _LONGEST else f"{event.note[:_LONGEST]}…"
-        text.append(
-            f"  {note}", style="red" if event.state == "failed" else "dim" if event.state in ("began", "done") else "yellow"
-        )
+        calm = "dim" if event.state in ("began", "done") else "yellow"
+        text.append(f"  {note}", style="red" if event.state == "failed" else calm)
     return text
 
 

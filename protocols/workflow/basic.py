@@ -100,6 +100,13 @@ class Use(Step):
         description="its input; templates are filled in",
     )
 
+    @model_validator(mode="after")
+    def _path_is_its_own(self) -> Self:
+        # The sub-workflow stands at its name, and so does an alternative.
+        if self.flow == "alternative" and self.on_error is not None and self.on_error.alternative is not None:
+            raise mistake("can't be 'alternative' beside `on_error: alternative`; give it another name", "flow")
+        return self
+
 
 class Loop(Step):
     """Base of nodes that run a step for each of many items."""

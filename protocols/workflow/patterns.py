@@ -6,7 +6,7 @@ from pydantic import AliasChoices, Field, model_validator
 
 from ..strict import Strict, mistake, unknown
 from .basic import Loop
-from .step import Expr, Filled, Id, Step, Template
+from .step import Expr, Filled, Id, Step, Template, clash
 
 if TYPE_CHECKING:
     from .nodes import Node
@@ -46,6 +46,7 @@ class Parallel(Loop):
             wanted = getattr(self, name)
             if self.branches and wanted is not None and wanted > len(self.branches):
                 raise mistake(f"is more than the {len(self.branches)} branches there are", name)
+        clash(self, "branches", self.branches, then=self.then)
         if self.quorum is not None and self.enough is not None and self.quorum > self.enough:
             raise mistake(f"is more than `enough: {self.enough}`, after which the others are cancelled", "quorum")
         return self
@@ -94,6 +95,8 @@ class Route(Step):
         for path, name in named:
             if name not in self.branches:
                 raise mistake(unknown("branch", name, self.branches), *path)
+        classifies = self.classifier if self.model is None else self.model
+        clash(self, "branches", self.branches, classifier=classifies, escalate=self.escalate)
         if self.classifier is not None and self.model is not None:
             raise mistake("goes without `classifier`: one of them classifies", "model")
         if not self.rules and self.classifier is None and self.model is None:
@@ -228,6 +231,7 @@ class Consensus(Step):
     def _quorum_is_there(self) -> Self:
         if self.quorum is not None and self.quorum > len(self.voters):
             raise mistake(f"is more than the {len(self.voters)} voters there are", "quorum")
+        clash(self, "voters", self.voters, ensemble=self.ensemble)
         return self
 
 
@@ -257,3 +261,8 @@ class Orchestrate(Step):
     )
     concurrency: int | None = Field(default=None, gt=0, description="most workers at once")
     then: "Node | None" = Field(default=None, description="puts `results` together; knows `tasks` and `errors`")
+
+    @model_validator(mode="after")
+    def _paths_differ(self) -> Self:
+        clash(self, "workers", self.workers, plan=self.plan, then=self.then)
+        return self

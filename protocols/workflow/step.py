@@ -1,5 +1,6 @@
 """What every step of a workflow has: a name for its output, a condition, what follows its failure, how it is undone."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 from pydantic import (
@@ -30,6 +31,23 @@ def _identifier(value: str) -> str:
     if value.casefold() in RESERVED:
         raise mistake(f"can't be {value!r}: templates know that name as something else; choose another")
     return value
+
+
+def clash(node: "Step", field: str, names: Iterable[str], **inside: object) -> None:
+    """A name that users choose must not be that of a step which stands right beside it: their paths would be one.
+
+    Args:
+        node: whose names they are.
+        field: where they stand.
+        names: chosen by users.
+        inside: the node's own steps by the part of their path, None for one that is not there.
+    """
+    own = {name for name, step in inside.items() if step is not None}
+    if node.on_error is not None and node.on_error.alternative is not None:
+        own.add("alternative")
+    for name in names:
+        if name in own:
+            raise mistake(f"can't be {name!r}: the step's own `{name}` is called so; choose another", field, name)
 
 
 Id = Annotated[str, Field(max_length=64), AfterValidator(_identifier)]

@@ -30,13 +30,27 @@ async def function(node: Function, at: Frame) -> Any:
         if inspect.iscoroutinefunction(work):
             result = await work(**arguments)
         else:
-            result = await asyncio.to_thread(work, **arguments)
-    except Exception as error:
+            result = await asyncio.to_thread(_called, work, arguments)
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        # It awaited something that was cancelled: nobody has cancelled the step.
+        raise StepFailed(f"{node.call}: what it waited for was cancelled") from error
+    except (Exception, SystemExit) as error:  # an exit would take the whole process along, with all its other runs
         raise StepFailed(f"{node.call}: {type(error).__name__}: {error}"[:500]) from error
     try:
         return to_jsonable_python(result)
     except PydanticSerializationError as error:
         raise StepFailed(f"{node.call} returned what is no JSON: {error}") from None
+
+
+def _called(work: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    """What a sync function returns. A StopIteration can't be put into a future: who awaits it would wait for ever."""
+    try:
+        return work(**arguments)
+    except StopIteration as error:
+        raise RuntimeError(f"StopIteration: {error}") from error
 
 
 def imported(path: str) -> Callable[..., Any]:
@@ -81,6 +95,6 @@ async def escalate(node: Escalate, at: Frame) -> Any:
 async def use(node: Use, at: Frame) -> Any:
     """What the named sub-workflow makes of its input."""
     given = templates.fill(node.with_, at.scope)
-    inner = at.below(node.flow)
+    inner = at.inside(node.flow)
     known = {"input": given, "previous": given, "steps": at.run.states}
     return await perform(at.run.flow.flows[node.flow], inner.alone(known))

@@ -7,6 +7,7 @@ from ...protocols.errors import StepFailed
 from ...protocols.workflow.patterns import Chain
 from ..workflow import templates
 from ..workflow.frame import Frame, Undo
+from ..workflow.states import States
 from ..workflow.step import perform
 
 
@@ -17,8 +18,9 @@ async def run(node: Chain, at: Frame) -> Any:
     value: Any = at.scope.get("previous")
     try:
         for place, step in enumerate(node.steps):
-            value = await perform(step, here.below(place))
-            here = here.bind(previous=value, **({step.id: value} if step.id else {}))
+            inside = here.below(place)
+            value = await perform(step, inside)
+            here = here.bind(previous=value, **(_named(step.id, value, inside) if step.id else {}))
             if step.gate is not None and templates.holds(step.gate.stop, here.bind(it=value).scope):
                 return _stopped(step.gate, here, value)
     finally:
@@ -27,12 +29,19 @@ async def run(node: Chain, at: Frame) -> Any:
     return value if node.output is None else templates.fill(node.output, here.scope)
 
 
+def _named(name: str, value: Any, at: Frame) -> dict[str, Any]:
+    """What later steps know of one with an id: its output, and how it ended."""
+    around, state = at.scope.get("steps"), at.run.state_at(at.path)
+    own = around.own if isinstance(around, States) else {}
+    return {name: value, "steps": States(at.run.states, own if state is None else {**own, name: state})}
+
+
 def _stopped(gate: Any, at: Frame, value: Any) -> Any:
     scope = at.bind(it=value).scope
     reason = templates.render(gate.reason, scope) or f"its gate: {gate.stop}"
     at.own.note = f"ended early: {reason}"
     at.own.state = "stopped"
-    if "/" not in at.path:
+    if at.outermost:
         at.run.stopped = reason
     if "output" not in gate.model_fields_set:
         return value

@@ -11,6 +11,7 @@ import msgspec
 from ...actors.call.caller import Caller
 from ...actors.interpreter import Host
 from ...actors.reducer.growing import GrowingTree, Merge
+from ...actors.shell import log
 from ...protocols.errors import StepFailed
 from ...protocols.jobs import JobSpec, Resumed
 from ...protocols.messages import ItemDone
@@ -76,7 +77,7 @@ class FlowInterpreter:
 
     def _new_run(self, number: int, caller: Caller, memo: Memo, verdicts: Mapping[str, Any]) -> Run:
         modules.FOLDERS.set(self._spec.paths)
-        return Run(
+        run = Run(
             number,
             self._flow,
             caller,
@@ -87,6 +88,9 @@ class FlowInterpreter:
             verdicts=verdicts,
             rng=self._rng,
         )
+        # How steps ended that the run which this one works for had finished.
+        run.states.update(self._scope.get("steps", {}))
+        return run
 
     async def _answer(self, run: Run, number: int, at: Frame) -> ItemDone:
         limit = self._flow.deadline_s if self._spec.path == "run" else None
@@ -94,17 +98,24 @@ class FlowInterpreter:
         try:
             async with asyncio.timeout(left):
                 output = await perform(self._flow.run, at if left is None else at.within(left))
+            data = _result(run, output)
         except Parked as parked:
             return self._parked(run, number, at, parked)
-        except Escalated as case:
-            return self._failed(run, number, f"escalated, and no route takes it: {case.reason}")
         except TimeoutError:
-            return self._failed(run, number, f"not done within the workflow's deadline of {limit:g} s")
-        except StepFailed as error:
-            return self._failed(run, number, str(error))
+            return self._failed(run, number, f"not done within the workflow's deadline of {limit or 0:g} s")
+        except Exception as error:  # noqa: BLE001 - what was paid for stands on the bill, whatever went wrong
+            return self._failed(run, number, self._cause(error, number))
         if output is None and self._merge is not None:
             return self._failed(run, number, NO_OUTPUT)
-        return run.tally.done(number, data=_result(run, output), degraded=run.degraded or run.tally.degraded)
+        return run.tally.done(number, data=data, degraded=run.degraded or run.tally.degraded)
+
+    def _cause(self, error: Exception, number: int) -> str:
+        if isinstance(error, Escalated):
+            return f"escalated, and no route takes it: {error.reason}"
+        if isinstance(error, StepFailed):
+            return str(error)
+        log.error("run_failed", job=self._job.id, item=number, exc_info=error)
+        return f"{type(error).__name__}: {error}"[:500]
 
     @staticmethod
     def _parked(run: Run, number: int, at: Frame, parked: Parked) -> ItemDone:

@@ -78,7 +78,8 @@ def number(value: Any) -> float:
 
 async def _sampled(rung: Step, samples: int, at: Frame) -> tuple[Any, float]:
     """The answer that most samples agree on, and how far all of them agree."""
-    works = [_work(rung, at.sampled(place) if place else at) for place in range(samples)]
+    # Each at a path of its own, the first one too: what ends at a path takes the place of all that is kept below it.
+    works = [_work(rung, at.sampled(place)) for place in range(samples)]
     good = [one.value for one in await settle(works) if one.good and one.value is not None]
     if not good:
         raise StepFailed("no sample has an answer")

@@ -55,7 +55,7 @@ def _folder_of(chunk: Chunk) -> list[str]:
     value = chunk.value
     names = value.get("names") or [chunk.name] if isinstance(value, dict) else [chunk.name]
     if len(names) == 1 and isinstance(value, dict) and value.get("of", 1) > 1:
-        return [part for part in str(names[0]).split("/") if part]
+        return [part for part in str(names[0]).split("/") if part not in ("", ".")]
     common = os.path.commonpath([os.path.dirname(f"/{name}") for name in names])  # noqa: PTH120 - names are no paths here
     return [part for part in common.split("/") if part]
 
@@ -158,8 +158,9 @@ class _Growth:
         share = self._budget // len(parts)
         if sum(count(text_of(part["value"])) + HEADER for part in parts) > self._budget:
             parts = [{**part, "value": cut(part["value"], share)} for part in parts]
+        # No folder's path has two slashes in a row: the merges of `a/` and of `a/1/` have paths of their own.
         inner = self._at.below("reduce").below(
-            f"{folder.path}{number}", parts=parts, previous=parts, folder=folder.path
+            f"{folder.path}/{number}", parts=parts, previous=parts, folder=folder.path
         )
         with self.busy:
             value = await branch(self._reduce, inner)

@@ -1,5 +1,6 @@
 """Parallel: branches at once, or a step for each item of a list."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from ...protocols.errors import StepFailed
@@ -38,8 +39,8 @@ def check(settled: list[Settled], *, quorum: int, errors: dict[Any, str], at: Fr
 
 async def _branches(node: Parallel, at: Frame) -> tuple[list[Any], list[Settled]]:
     names = list(node.branches)
-    works = [_work(step, at.below(name)) for name, step in node.branches.items()]
-    return names, await settle(works, concurrency=node.concurrency or len(works), enough=node.enough)
+    steps = [(step, at.below(name)) for name, step in node.branches.items()]
+    return names, await _settled(steps, concurrency=node.concurrency or len(steps), enough=node.enough)
 
 
 async def _each(node: Parallel, at: Frame) -> tuple[list[Any], list[Settled]]:
@@ -49,11 +50,26 @@ async def _each(node: Parallel, at: Frame) -> tuple[list[Any], list[Settled]]:
     names = list(range(len(items)))
     if node.enough is None and is_wide(node.each, len(items), at, node.concurrency):
         return names, await each_wide(node.each, items, at, bind=node.as_, concurrency=node.concurrency)
-    works = [
-        _work(node.each, at.below(number, **{node.as_: item, "index": number, "previous": item}))
+    steps = [
+        (node.each, at.below(number, **{node.as_: item, "index": number, "previous": item}))
         for number, item in enumerate(items)
     ]
-    return names, await settle(works, concurrency=node.concurrency, enough=node.enough)
+    return names, await _settled(steps, concurrency=node.concurrency, enough=node.enough)
+
+
+async def _settled(
+    steps: Sequence[tuple[Step, Frame]], *, concurrency: int | None, enough: int | None
+) -> list[Settled]:
+    """What became of each. Where a run goes on and enough had succeeded, those that were cancelled stay so."""
+    works = [_work(step, frame) for step, frame in steps]
+    kept = [place for place, (_, frame) in enumerate(steps) if frame.path in frame.run.memo]
+    good = [place for place in kept if steps[place][1].run.memo.failure(steps[place][1].path) is None]
+    if enough is None or len(good) < enough:
+        return await settle(works, concurrency=concurrency, enough=enough)
+    settled = [Settled(cancelled=True)] * len(works)
+    for place, one in zip(kept, await settle([works[place] for place in kept]), strict=True):
+        settled[place] = one
+    return settled
 
 
 def listed(value: Any, expression: str) -> list[Any]:

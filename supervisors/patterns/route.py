@@ -6,7 +6,8 @@ from ...actors.router import asking
 from ...protocols.errors import StepFailed
 from ...protocols.workflow.basic import Call
 from ...protocols.workflow.patterns import Route
-from ..workflow import templates
+from ...protocols.workflow.step import Step
+from ..workflow import templates, undoing
 from ..workflow.frame import Frame
 from ..workflow.signals import Escalated
 from ..workflow.step import branch, perform
@@ -39,13 +40,26 @@ async def _taken(node: Route, name: str, at: Frame) -> tuple[Any, str]:
     """(what the branch gives, why it escalated): where it hands the case up, what takes that gives the answer."""
     inner = at.below(name, route=name)
     try:
-        return await perform(node.branches[name], inner), ""
+        return await _branch(node.branches[name], inner), ""
     except Escalated as case:
         if node.escalate is None:
             raise
         escalation = {"reason": case.reason, "value": case.value, "branch": name, "path": case.path}
         above = at.below("escalate", escalation=escalation, route=name, previous=case.value)
         return await perform(node.escalate, above), case.reason
+
+
+async def _branch(step: Step, at: Frame) -> Any:
+    """What the branch gives. That it hands the case up is kept: what was cancelled by that is not begun again."""
+    memo, key, before = at.run.memo, f"{at.path}~up", len(at.undo)
+    if key in memo:
+        at.undo.extend(undoing.recalled(at, key))
+        raise Escalated(*memo.value(key))
+    try:
+        return await perform(step, at)
+    except Escalated as case:
+        memo.keep(key, [case.reason, case.value, case.path], undoing.kept(at, before))
+        raise
 
 
 async def chosen(node: Route, at: Frame) -> tuple[str, str]:

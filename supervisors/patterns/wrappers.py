@@ -15,7 +15,7 @@ from ..workflow.step import branch, perform
 async def retry(node: Retry, at: Frame) -> Any:
     """The step's output, of the first run that has one."""
     for number in range(1, node.attempts + 1):
-        inner = at.below("node").again("#", number) if number > 1 else at.below("node")
+        inner = at.inside("node").again("#", number) if number > 1 else at.inside("node")
         try:
             return await branch(node.node, inner)
         except StepFailed as error:
@@ -23,7 +23,7 @@ async def retry(node: Retry, at: Frame) -> Any:
             delay = pause(node.backoff_s, number, rng=at.run.rng)
             if number == node.attempts or (left is not None and delay >= left):
                 raise StepFailed(f"{error} (after {number} runs)") from None
-            if at.below("node").again("#", number + 1).path not in at.run.memo:
+            if at.inside("node").again("#", number + 1).path not in at.run.memo:
                 await asyncio.sleep(delay)
     raise AssertionError("a retry has at least one run")
 
@@ -34,7 +34,7 @@ async def timeout(node: Timeout, at: Frame) -> Any:
     left = node.seconds - memo.used(at.path)
     try:
         async with asyncio.timeout(left):
-            return await perform(node.node, at.below("node").within(left))
+            return await perform(node.node, at.inside("node").within(left))
     except TimeoutError:
         raise StepFailed(f"not done within {node.seconds:g} s") from None
     except Parked:
@@ -52,7 +52,7 @@ async def budget(node: Budget, at: Frame) -> Any:
         name=f"the budget at {at.path}",
     )
     try:
-        return await perform(node.node, at.below("node").bounded(allowance))
+        return await perform(node.node, at.inside("node").bounded(allowance))
     except Parked:
         at.run.memo.keep_spent(at.path, allowance)
         raise

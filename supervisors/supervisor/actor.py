@@ -307,6 +307,9 @@ class Supervisor(ActorShell):
         if job.ended is None:
             job.core.cancel()
             self._end(job)
+            parent = self._jobs.get(job.core.spec.parent)
+            if parent is not None:
+                parent.core.billed(job.untold())
         if job.driver:  # who drove it has left, or is dead: nobody comes back for it
             self._jobs.pop(job.id, None)
 

@@ -50,7 +50,7 @@ class JobCore:
 
     An item that is done costs one byte. One that is parked (it waits for people) costs its memo, and no room with any
     Mapper; when it has all verdicts it goes before all else. What it cost until it was parked is on the bill already:
-    the answer after it names only what came since.
+    the answer after it names only what came since, and is given on with both.
 
     Args:
         spec: what to do.
@@ -114,6 +114,7 @@ class JobCore:
     def seal(self) -> None:
         """No more blocks will come."""
         self.sealed = True
+        self._rest()
 
     # Mappers ----------------------------------------------------------------------------------------------------------
 
@@ -158,8 +159,11 @@ class JobCore:
         return sends
 
     def _rest(self, *, held: bool = False) -> None:
-        """A job of which nothing can go on but what people have to answer waits for them."""
-        idle = len(self.parking) and not self.running and (held or not self._waiting)
+        """A job of which nothing can go on but what people have to answer waits for them.
+
+        Not before it is sealed: who hands it in leaves a job that waits, and would take its other items along.
+        """
+        idle = self.sealed and len(self.parking) and not self.running and (held or not self._waiting)
         if self.state == "running" and idle:
             self.state = "waiting"
         elif self.state == "waiting" and not idle:
@@ -243,8 +247,9 @@ class JobCore:
                 continue
             if asks := questions(one):
                 self.parking.park(one.item, one.parked, asks, now=now)
+                self.parking.use(one)
                 continue
-            new.append(_unparked(one) if one.parked else one)
+            new.append(self.parking.whole(_unparked(one) if one.parked else one))
             self._mark(new[-1])
         return new
 
@@ -320,6 +325,12 @@ class JobCore:
         self._out = {}
         self.parking.clear()
         self.nodes.close(day=self._day)
+
+    def billed(self, done: Iterable[ItemDone]) -> None:
+        """What was used by a job that worked for an item of this one, and that the item was never told of."""
+        for one in done:
+            self.bill = self.bill.add(one)
+            self._purse.settle(0, one.spent, day=self._day)
 
     def after(self, mapper: str, done: Iterable[ItemDone]) -> None:
         """Answers that come when the job is over: they are only counted against the day."""

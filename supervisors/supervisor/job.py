@@ -44,6 +44,8 @@ class Job:
         self.children: set[str] = set()
         self.news = asyncio.Event()
         self.moved = asyncio.Event()
+        #: Cursor after the last answer that its reader was told.
+        self.told = 0
         self.restarts = 0
         self.began = time.monotonic()
         self.ended: float | None = None
@@ -118,11 +120,17 @@ class Job:
         """True when there is something new for a reader."""
         return self.ended is not None or cursor < self.log.end or -1 < heard < self.events.end
 
+    def untold(self) -> list[ItemDone]:
+        """Answers that its reader has not been told."""
+        rows = list(self.log)
+        return [done for _, done in rows[max(0, len(rows) - (self.log.end - self.told)) :]]
+
     def page(self, cursor: int, heard: int, accounts: tuple[ProviderSnapshot, ...]) -> Page:
         """What is new since `cursor`, and since `heard` where that is not -1."""
         core = self.core
         rows = self.log.read(cursor)
         end = cursor + len(rows)
+        self.told = max(self.told, end)
         events, hear, missed = self.events.since(heard) if heard >= 0 else ((), 0, 0)
         # A reader that is behind hears that the job is over with the last page, not before.
         over = self.ended is not None and end == self.log.end and (heard < 0 or hear == self.events.end)

@@ -8,6 +8,7 @@ import msgspec
 from ...protocols.errors import UsageError
 from ...protocols.jobs import ApprovalAsk, Resumed, Verdict, Waiting
 from ...protocols.messages import ItemDone
+from ..workflow.tally import Tally
 
 
 @dataclasses.dataclass(slots=True)
@@ -42,6 +43,8 @@ class Parking:
     def __init__(self) -> None:
         self._parked: dict[int, _Parked] = {}
         self._states: dict[int, bytes] = {}
+        #: What an item had used each time it parked.
+        self._used: dict[int, Tally] = {}
 
     def __len__(self) -> int:
         return len(self._parked)
@@ -56,6 +59,18 @@ class Parking:
         """The item waits from now on; `now` is monotonic seconds."""
         self._states.pop(item, None)
         self._parked[item] = _Parked(memo, asks, now)
+
+    def use(self, done: ItemDone) -> None:
+        """What a parked item has used since it parked last; its answer will name only what comes after."""
+        self._used.setdefault(done.item, Tally()).item(done)
+
+    def whole(self, done: ItemDone) -> ItemDone:
+        """The answer of an item with all that it has used, also before it waited: for who reads it."""
+        tally = self._used.get(done.item)
+        if tally is None:
+            return done
+        tally.item(done)
+        return tally.done(done.item, data=done.data, error=done.error, degraded=done.degraded)
 
     def answer(self, item: int, path: str, verdict: Verdict) -> int:
         """A person has answered; returns the item when it can go on, else -1.
@@ -103,11 +118,13 @@ class Parking:
         """The item is answered."""
         self._parked.pop(item, None)
         self._states.pop(item, None)
+        self._used.pop(item, None)
 
     def clear(self) -> None:
         """The job is over."""
         self._parked.clear()
         self._states.clear()
+        self._used.clear()
 
     def waiting(self, job: str, title: str, *, now: float) -> list[Waiting]:
         """What is open, for people; the one that waits longest first."""

@@ -3,9 +3,10 @@
 import asyncio
 import dataclasses
 import random
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from ...actors.call.caller import Caller
 from ...protocols.jobs import JobSpec, Verdict
@@ -20,6 +21,7 @@ from .tally import Tally
 if TYPE_CHECKING:
     from ...actors.interpreter import Host
 
+_ATTEMPT: Final = re.compile(r"(~\d+)+$")
 Pattern = Callable[[Any, "Frame"], Awaitable[Any]]
 """Runs a node of one kind; its output is JSON-like. Raises `StepFailed`."""
 
@@ -91,6 +93,7 @@ class Run:
         self.coverage: list[Coverage] = list(memo.kept.coverage)
         #: Of each finished step with an id, for templates: `steps.draft.state`.
         self.states: dict[str, dict[str, Any]] = {one.id: _told(one) for one in self.records if one.id}
+        self._states_at = {_ATTEMPT.sub("", one.path): _told(one) for one in self.records if one.id}
         #: Places of the records of an earlier part of the run: a step that ends again, on the way to where the run
         #: stood, is the same one.
         self._earlier = {one.path: place for place, one in enumerate(self.records)}
@@ -120,8 +123,12 @@ class Run:
             self.records[earlier] = record
         self.degraded |= state == "degraded"
         if name:
-            self.states[name] = _told(record)
+            self.states[name] = self._states_at[_ATTEMPT.sub("", path)] = _told(record)
         self.tell(path, node, "done" if state in ("undone", "cancelled") else state, own, took_s=took)
+
+    def state_at(self, path: str) -> dict[str, Any] | None:
+        """What templates are told of the step at a path, in whichever attempt it ended; None where it has no id."""
+        return self._states_at.get(path)
 
     def tell(self, path: str, node: Step, state: Any, own: Own | None = None, *, took_s: float = 0.0) -> None:
         """Tells whoever watches."""
@@ -140,7 +147,6 @@ class Run:
                 node.id or "",
             )
             self.host.tell(event)
-
 
     def progress(self, path: str, note: str) -> None:
         """Tells whoever watches how far a step is that takes long."""
@@ -170,6 +176,7 @@ class Frame:
         allowances: what bounds its spending, from the outside in.
         own: what the step's own calls came to.
         sample: which of several samples of the same step this is; calls of all but the first are made to differ.
+        outermost: what comes of it is what comes of the run: nothing but wrappers is around it.
     """
 
     run: Run
@@ -180,11 +187,16 @@ class Frame:
     allowances: tuple[Allowance, ...] = ()
     own: Own = dataclasses.field(default_factory=Own)
     sample: int = 0
+    outermost: bool = True
 
     def below(self, part: str | int, **names: Any) -> Self:
         """The frame of a step inside, which knows these names besides."""
         scope = {**self.scope, **names} if names else self.scope
-        return dataclasses.replace(self, path=f"{self.path}/{part}", scope=scope, own=Own())
+        return dataclasses.replace(self, path=f"{self.path}/{part}", scope=scope, own=Own(), outermost=False)
+
+    def inside(self, part: str) -> Self:
+        """The frame of the one step that this one is around: its output is this one's."""
+        return dataclasses.replace(self.below(part), outermost=self.outermost)
 
     def again(self, mark: str, number: int) -> Self:
         """The frame of another round (`#`) or attempt (`~`) of the same step."""

@@ -14,7 +14,7 @@ from .frame import Frame
 from .settling import MOST
 from .signals import Parked
 from .step import branch
-from .wide import feed, is_wide, job_spec
+from .wide import feed, is_wide, job_spec, room
 
 NO_OUTPUT: Final = "it was skipped: there is no output to merge"
 """Why an item is missing whose step has none: left out, it would be missing without a word."""
@@ -29,6 +29,7 @@ async def answers(
         Parked: people have to answer first; all other items are done by then.
     """
     if is_wide(node, len(items), at, concurrency):
+        await room(node, items, at, bind=bind)
         async for page in feed(job_spec(node, at, items, bind=bind, concurrency=concurrency), items, at):
             for done in page.items:
                 yield _looked_at(done, at)

@@ -5,7 +5,7 @@ else is a value of its own kind.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -26,11 +26,18 @@ _MOST: Final = 50_000_000
 def _plain(value: Any) -> Any:
     if value is None:
         return ""
-    return _json(value) if isinstance(value, dict | list | tuple | bool) else value
+    return _json(value) if isinstance(value, Mapping | list | tuple | bool) else value
 
 
 def _json(value: Any) -> str:
-    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+    return orjson.dumps(value, default=_of_mapping, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def _of_mapping(value: Any) -> Any:
+    """`steps` is a mapping but no dict."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError
 
 
 class _Environment(ImmutableSandboxedEnvironment):
@@ -38,7 +45,7 @@ class _Environment(ImmutableSandboxedEnvironment):
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """What is under a key of a mapping, else as Jinja2 finds it."""
-        if isinstance(obj, dict) and attribute in obj:
+        if isinstance(obj, Mapping) and attribute in obj:
             return obj[attribute]
         return super().getattr(obj, attribute)
 
@@ -78,7 +85,17 @@ def evaluate(expression: str, scope: Scope) -> Any:
         raise StepFailed(f"{expression!r} can't be evaluated: {_said(error)}") from None
     if isinstance(value, StrictUndefined):
         raise StepFailed(f"{expression!r} is not defined")
-    return value
+    return value if isinstance(value, _JSON) else _listed(value, expression)
+
+
+def _listed(value: Any, expression: str) -> Any:
+    """What filters and views give, `x|map('upper')` or `x.values()`, as a list: it is read more than once, and sent."""
+    if isinstance(value, Iterable):
+        try:
+            return dict(value) if isinstance(value, Mapping) else list(value)
+        except _REFUSED as error:
+            raise StepFailed(f"{expression!r} can't be evaluated: {_said(error)}") from None
+    raise StepFailed(f"{expression!r} is no value but a {type(value).__name__}")
 
 
 def holds(expression: str, scope: Scope) -> bool:
@@ -98,6 +115,7 @@ def fill(value: Any, scope: Scope) -> Any:
     return value
 
 
+_JSON: Final = (str, int, float, dict, list, tuple, type(None))
 _REFUSED: Final = (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
 
 

@@ -6,7 +6,7 @@ a million items is not sent along with each.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -50,6 +50,7 @@ async def each_wide(
 ) -> list[Settled]:
     """What became of each item, in their order."""
     settled: list[Settled] = [Settled(error="it was never answered")] * len(items)
+    await room(node, items, at, bind=bind)
     spec = job_spec(node, at, items, bind=bind, concurrency=concurrency)
     async for page in feed(spec, items, at):
         for done in page.items:
@@ -75,8 +76,8 @@ def job_spec(
     """The child job that runs `node` for each of many items."""
     run = at.run
     wanted = names_used(node) | (names_used(decode_node(merge.reduce)) if merge is not None else frozenset())
+    scope = _known(wanted, at, bind)
     flow = Flow.model_construct(_fields_set={"flows", "run"}, name="flow", flows=run.flow.flows, run=node)
-    scope = {name: value for name, value in at.scope.items() if name in wanted and name not in (bind, "steps")}
     left = min((one.left_cost for one in at.allowances), default=NO_LIMIT)
     paths = msgspec.msgpack.decode(run.spec.spec, type=FlowSpec).paths
     share = item_share(node, items, scope.values(), at, left) if left < NO_LIMIT else 0
@@ -101,6 +102,25 @@ def job_spec(
         day=-1,
         total_width=concurrency or 0,
     )
+
+
+def _known(wanted: Collection[str], at: Frame, bind: str) -> dict[str, Any]:
+    known = {name: value for name, value in at.scope.items() if name in wanted and name != bind}
+    return {**known, "steps": dict(known["steps"])} if "steps" in known else known
+
+
+async def room(node: Step, items: Sequence[Any], at: Frame, *, bind: str) -> None:
+    """Waits, as a call does, while the budgets around have too little left only because others have reserved it.
+
+    A job takes all that is left: begun beside another one it would have nothing, and each of its items be refused.
+    """
+    if all(one.cost >= NO_LIMIT for one in at.allowances):
+        return
+    known = _known(names_used(node), at, bind).values()
+    wanted = max(1, item_share(node, items, known, at, NO_LIMIT) * len(items))
+    async with at.run.changed:
+        while any(one.held_cost and one.left_cost < wanted for one in at.allowances):
+            await at.run.changed.wait()
 
 
 async def feed(spec: JobSpec, items: Iterable[Any], at: Frame) -> AsyncIterator[Page]:
