@@ -26,7 +26,8 @@ from ..protocols.errors import UsageError
 from ..protocols.routing import Urgency
 from . import config_file
 from .digest.models import known_tenant
-from .digest.show import duration, money
+from .digest.show import money
+from .live import duration
 
 MAX_BYTES: Final = 8_000_000
 _EXAMPLES: Final = 5

@@ -7,7 +7,8 @@ from rich.table import Table
 
 from ..protocols.jobs import JobStatus, Status, TenantStatus
 from ..protocols.messages import ProviderSnapshot
-from .digest.show import duration, money
+from .digest.show import money
+from .live import duration
 
 
 def show(status: Status, address: str, console: Console) -> None:

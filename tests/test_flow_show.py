@@ -144,7 +144,7 @@ def test_a_terminal_sees_steps_or_a_bar_and_nothing_in_the_end() -> None:
         with Progress(console, "title", total=total, quiet=False) as progress:
             progress.stage("running")
             progress.take(page(events=(event("run", "began"), event("run/0")), failed=1, parked=1))
-            console.print(progress._draw())
+            console.print(progress.draw())
         shown = console.file.getvalue()  # type: ignore[attr-defined]
         assert expected in shown
         assert "waiting for people 1" in shown

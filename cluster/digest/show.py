@@ -3,11 +3,8 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from rich.console import Console, Group
-from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -16,6 +13,7 @@ from ...actors.prices import dollars
 from ...protocols.jobs import Page
 from ...protocols.report import Report
 from ...supervisors.digest.plan import Estimate, Totals
+from ..live import LiveDisplay, duration, eta
 from .models import Forecast
 
 
@@ -29,17 +27,8 @@ def money(picodollars: int | None) -> str:
     return "$0" if not amount else f"${amount:.2f}" if amount >= 1 else f"${amount:.4f}"
 
 
-def duration(seconds: float) -> str:
-    """`42 s`, `3 min 20 s`, `2 h 05 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-class Progress:
-    """A live display of a digest: redrawn eight times a second on a terminal, a line at each stage elsewhere.
+class Progress(LiveDisplay):
+    """A live display of a digest.
 
     Args:
         console: where to draw.
@@ -47,32 +36,11 @@ class Progress:
     """
 
     def __init__(self, console: Console, *, quiet: bool) -> None:
-        self._console = console
-        self._quiet = quiet
-        self._stage = ""
+        super().__init__(console, quiet=quiet)
         self._planned: Totals | None = None
         self._page: Page | None = None
         self._nodes = 0
-        self._began = self._mapping = time.monotonic()
-        self._live: Live | None = None
-
-    def __enter__(self) -> Self:
-        if self._console.is_terminal and not self._quiet:
-            self._live = Live(get_renderable=self._draw, console=self._console, refresh_per_second=8, transient=True)
-            self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._live is not None:
-            self._live.stop()
-
-    def stage(self, text: str) -> None:
-        """What is done now."""
-        self._stage = text
-        if self._live is None and not self._quiet:
-            self._console.print(text, style="dim", highlight=False)
+        self._mapping = self._began
 
     def planning(self, totals: Totals) -> None:
         """What the walk has found so far."""
@@ -86,14 +54,13 @@ class Progress:
 
     # Drawing ----------------------------------------------------------------------------------------------------------
 
-    def _draw(self) -> Group:
-        gone = duration(time.monotonic() - self._began)
-        head = Text.assemble(("understudy ", "bold"), (self._stage, "dim"), f"  {gone}")
+    def draw(self) -> Group:
+        """See `LiveDisplay`."""
         if self._page is None:
             found = self._planned
             line = f"{found.files:,} files  {found.chunks:,} chunks  {found.tokens:,} tokens" if found else ""
-            return Group(head, Text(line))
-        return Group(head, self._bars(self._page), self._facts(self._page))
+            return Group(self.head(), Text(line))
+        return Group(self.head(), self._bars(self._page), self._facts(self._page))
 
     def _bars(self, page: Page) -> Table:
         table = Table.grid(padding=(0, 1))
@@ -107,7 +74,7 @@ class Progress:
             f"in flight {page.running}",
             f"tokens {bill.input_tokens + bill.output_tokens:,}",
             money(bill.cost) + ("+?" if bill.unpriced else ""),
-            f"ETA {self._eta(page)}",
+            f"ETA {eta(page.done, page.total, self._mapping)}",
         ]
         if page.failed:
             parts.append(f"failed {page.failed}")
@@ -116,12 +83,6 @@ class Progress:
             state = "" if account.state == "closed" else f" {account.state}"
             parts.append(f"{account.account} {account.used_requests + account.leased_requests}{limit} permits{state}")
         return Text("  ".join(parts), style="cyan")
-
-    def _eta(self, page: Page) -> str:
-        gone = time.monotonic() - self._mapping
-        if not page.done or gone < 0.5:
-            return "…"
-        return duration((page.total - page.done) / (page.done / gone))
 
 
 def plan_table(estimate: Estimate, cast: Forecast, totals: Totals) -> Table:

@@ -19,7 +19,7 @@ from ...protocols.call import CallResult
 from ...protocols.config import Config, encode
 from ...protocols.jobs import EnsureReply
 from ..config_file import load
-from ..digest.show import duration
+from ..live import duration
 from ..session import Session
 from ..simulator import SimulatorProcess
 from ..simulator.ledger import Record

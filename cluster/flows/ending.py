@@ -10,7 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from ...protocols.jobs import Page, Waiting
-from ..digest.show import duration, money
+from ..digest.show import money
+from ..live import duration
 from .results import Result
 
 

@@ -13,7 +13,8 @@ from ...protocols.workflow import Flow
 from ...supervisors.patterns.chunks import rough_size
 from ...supervisors.workflow.plan import Plan, Row, Sum
 from ...supervisors.workflow.plan import plan as plan_of
-from ..digest.show import duration, money
+from ..digest.show import money
+from ..live import duration
 
 _SAMPLE: Final = 200
 """Inputs that are planned of many: every so many-th, and the largest of all."""

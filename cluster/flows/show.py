@@ -2,13 +2,10 @@
 
 import dataclasses
 import time
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import msgspec
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
-from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -16,7 +13,8 @@ from rich.tree import Tree
 
 from ...protocols.jobs import Page
 from ...protocols.messages import StepEvent
-from ..digest.show import duration, money
+from ..digest.show import money
+from ..live import LiveDisplay, duration, eta
 
 _SIGNS: Final = {
     "began": ("…", "cyan"),
@@ -113,8 +111,8 @@ def line(event: StepEvent) -> Text:
     return text
 
 
-class Progress:
-    """A live display: redrawn eight times a second on a terminal, a line at each stage elsewhere.
+class Progress(LiveDisplay):
+    """A live display of the runs of a workflow.
 
     Args:
         console: where to draw.
@@ -124,33 +122,12 @@ class Progress:
     """
 
     def __init__(self, console: Console, title: str, *, total: int, quiet: bool) -> None:
-        self._console = console
+        super().__init__(console, quiet=quiet)
         self._title = title
         self._total = total
-        self._quiet = quiet
-        self._stage = ""
         self._page: Page | None = None
-        self._began = self._working = time.monotonic()
+        self._working = self._began
         self._steps: dict[int, Steps] = {}
-        self._live: Live | None = None
-
-    def __enter__(self) -> Self:
-        if self._console.is_terminal and not self._quiet:
-            self._live = Live(get_renderable=self._draw, console=self._console, refresh_per_second=8, transient=True)
-            self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._live is not None:
-            self._live.stop()
-
-    def stage(self, text: str) -> None:
-        """What is done now."""
-        self._stage = text
-        if self._live is None and not self._quiet:
-            self._console.print(escape(text), style="dim", highlight=False)
 
     def take(self, page: Page) -> None:
         """How far it is."""
@@ -162,10 +139,9 @@ class Progress:
 
     # Drawing ----------------------------------------------------------------------------------------------------------
 
-    def _draw(self) -> RenderableType:
-        gone = duration(time.monotonic() - self._began)
-        head = Text.assemble(("understudy ", "bold"), (self._stage, "dim"), f"  {gone}")
-        parts: list[RenderableType] = [head]
+    def draw(self) -> RenderableType:
+        """See `LiveDisplay`."""
+        parts: list[RenderableType] = [self.head()]
         if self._total == 1:
             steps = self._steps.get(0)
             if steps is not None:
@@ -191,15 +167,13 @@ class Progress:
             money(bill.cost) + ("+?" if bill.unpriced else ""),
         ]
         if self._total != 1:
-            parts = [f"in flight {page.running}", *parts, f"ETA {self._eta(page)}"]
+            parts = [
+                f"in flight {page.running}",
+                *parts,
+                f"ETA {eta(page.done, max(self._total, page.total), self._working)}",
+            ]
         if page.parked:
             parts.append(f"waiting for people {page.parked}")
         if page.failed:
             parts.append(f"failed {page.failed}")
         return Text("  ".join(parts), style="cyan")
-
-    def _eta(self, page: Page) -> str:
-        gone = time.monotonic() - self._working
-        if not page.done or gone < 0.5:
-            return "…"
-        return duration((max(self._total, page.total) - page.done) / (page.done / gone))
