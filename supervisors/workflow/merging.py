@@ -1,6 +1,5 @@
 """One merge of a map-reduce: parts in, one value out, and what is missing in it."""
 
-import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -90,8 +89,3 @@ def covered(total: int, missing: Sequence[Missing]) -> tuple[tuple[int, int], ..
             stretches.append((at, first))
         at = max(at, stop)
     return (*stretches, (at, total)) if at < total else tuple(stretches)
-
-
-async def in_thread(work: Any, *arguments: Any) -> Any:
-    """Work that would hold up the loop: cutting and counting megabytes of text."""
-    return await asyncio.to_thread(work, *arguments)

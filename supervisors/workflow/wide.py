@@ -27,7 +27,7 @@ from .settling import Settled
 from .shares import item_share
 
 WIDE: Final = 128
-"""More items than this are a job of their own: a job costs about 10 ms, and two Mappers do twice as much as one."""
+"""More items than this are a job of their own. A choice, not a measurement: so many are no trouble to one Mapper."""
 FEW: Final = 16
 BLOCK_BYTES: Final = 500_000
 BLOCK_ITEMS: Final = 2_000
