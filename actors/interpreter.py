@@ -7,6 +7,7 @@ from typing import Any, Protocol, Self, runtime_checkable
 
 from ..protocols.errors import ConfigError
 from ..protocols.jobs import JobSpec, Page
+from ..protocols.journal import Recalled, StepRow
 from ..protocols.messages import ItemDone, StepEvent
 from .call.caller import Caller
 
@@ -42,6 +43,31 @@ class Resumable(Protocol):
         `state` is a `Resumed`: what the item had finished, and the verdicts on all that it asked when it parked last.
         What it had used by then is on the bill: the answer names only attempts, tokens and cost since.
         """
+
+
+class StepLog(Protocol):
+    """The steps that one item has finished, kept by the Journal: whoever begins the item anew runs none of them again.
+
+    Attributes:
+        era: how often the item has parked or was tried again before.
+        again: the item was begun before: some of its steps may be known.
+    """
+
+    era: int
+    again: bool
+
+    def known(self, path: str, hash: bytes) -> StepRow | None:  # noqa: A002 - the row's own word
+        """The step at that path, if it was finished with just that; of several eras the newest."""
+
+    async def keep(self, path: str, hash: bytes, data: bytes) -> None:  # noqa: A002 - the row's own word
+        """The step is finished. Returns when that is on disk: nothing that follows from it may be done before."""
+
+
+class Memory(Protocol):
+    """What earlier jobs have answered, by contents; see `ItemDone.keys`."""
+
+    async def recall(self, keys: Sequence[bytes]) -> list[Recalled | None]:
+        """For each of the keys the newest answer that has it. Never raises: what can't be read is not remembered."""
 
 
 class Child(Protocol):
@@ -82,8 +108,12 @@ class Host(Protocol):
     def children(self, spec: JobSpec, *, nodes: int = 0) -> Child:
         """A job that works for an item of this one. `nodes`: of its reduce tree, where that was drawn before.
 
-        Its `parent` is set; its id has to be one that no other job has.
+        Its `parent` is set. A job of that id that is there already, with the same specification, is gone on with: what
+        was answered is told again and paid for no more. So whoever may be begun anew gives the same id each time.
         """
+
+    def steps(self, number: int) -> StepLog | None:
+        """The finished steps of an item that is being worked on; None where the job is not journaled ahead."""
 
 
 @runtime_checkable
@@ -92,6 +122,14 @@ class Attached(Protocol):
 
     def attach(self, host: Host) -> None:
         """Work is done at `host` from now on."""
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """An interpreter that looks for answers of earlier jobs; Mappers and Reducers tell it once where."""
+
+    def remember(self, memory: Memory) -> None:
+        """Earlier answers are found there."""
 
 
 def load(spec: JobSpec) -> Interpreter:

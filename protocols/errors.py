@@ -20,6 +20,8 @@
     ├── BudgetSpent                 attempts, time or money of a logical call or job are used up
     ├── StepFailed                  a step of a workflow has failed; its policy decides what follows
     ├── Cancelled                   somebody asked for the work to stop
+    ├── JournalError                the journal can't be used at all: another program's file, a newer version
+    │   └── JournalPaused           it can't be written just now: disk full, file locked, connection lost
     └── ActorError
         ├── ActorDied               the actor died before it answered
         └── MailboxFull             the bounded mailbox had no place in time
@@ -173,6 +175,14 @@ class StepFailed(UnderstudyError):
 
 class Cancelled(UnderstudyError):
     """Raised in work that somebody asked to stop. Don't retry."""
+
+
+class JournalError(UnderstudyError):
+    """Raised when the journal can't be used at all. Don't retry: mend what the text says."""
+
+
+class JournalPaused(JournalError):
+    """Raised when the journal can't be written for now; nothing was written. Retried until it can: jobs pause."""
 
 
 class ActorError(UnderstudyError):

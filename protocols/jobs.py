@@ -6,8 +6,10 @@ import msgspec
 
 from .messages import ItemDone, ProviderSnapshot, StepEvent
 
-JobState = Literal["open", "running", "waiting", "done", "cancelled", "failed"]
-"""`waiting`: nothing runs, and people have to answer before anything goes on."""
+JobState = Literal["queued", "open", "running", "waiting", "done", "cancelled", "failed", "dead"]
+"""`queued`: it waits for its turn, or for its time. `waiting`: nothing runs, and people have to answer before anything
+goes on. `dead`: it was tried as often as it may be, and waits for somebody to look at it.
+"""
 
 LIVE: Final = ("open", "running", "waiting")
 """States of a job that is not over."""
@@ -40,6 +42,10 @@ class JobSpec(msgspec.Struct, frozen=True):
         parent: the job that this one works for; it ends with it. Empty for a job of its own.
         quiet: its reader is told that items and nodes are done, not what they answered; only failures and the root of a
             tree that grows come whole.
+        journal: `ahead`: what is finished is journaled before it is acted on; `behind`: beside it, for work that costs
+            nothing to do again; `off`: not at all.
+        fresh: nothing that an earlier job has answered will do.
+        trace: W3C trace context of whoever handed it in.
     """
 
     id: str
@@ -63,6 +69,9 @@ class JobSpec(msgspec.Struct, frozen=True):
     watch: bool = False
     parent: str = ""
     quiet: bool = False
+    journal: Literal["ahead", "behind", "off"] = "off"
+    fresh: bool = False
+    trace: str = ""
 
 
 class ApprovalAsk(msgspec.Struct, frozen=True, array_like=True):
@@ -153,6 +162,9 @@ class Page(msgspec.Struct, frozen=True):
         missed: events that are gone because the reader was slow.
         parked: items that wait for people.
         root: number of the reduce tree's root once it has an answer; -1 before.
+        paused: why nothing goes on for now (the journal can't be written), in one line; empty while it does.
+        standing: items that have an answer that stands in, and should be tried again.
+        recalled: items and nodes that were answered by what an earlier job has found.
     """
 
     state: JobState
@@ -174,6 +186,9 @@ class Page(msgspec.Struct, frozen=True):
     missed: int = 0
     parked: int = 0
     root: int = -1
+    paused: str = ""
+    standing: int = 0
+    recalled: int = 0
 
 
 class EnsureAsk(msgspec.Struct, frozen=True):
@@ -197,6 +212,7 @@ class EnsureReply(msgspec.Struct, frozen=True):
     reducers: tuple[str, ...]
     providers: dict[str, str]
     stale: tuple[str, ...] = ()
+    journal: str = "journal"
 
 
 class ChildStatus(msgspec.Struct, frozen=True):

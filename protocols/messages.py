@@ -195,6 +195,8 @@ class Slice(Message, frozen=True, tag=True, omit_defaults=True):
     """Work for a Mapper: the items `start` to `stop` (exclusive) of one block of a job.
 
     `states` holds, for items that were parked and go on, by their place in the block, what `Interpreter.resume` needs.
+    `eras` holds, by place, how often an item has parked or was tried again before, for those that were begun already:
+    the Journal may know of steps that they have finished.
     """
 
     job: str
@@ -202,6 +204,7 @@ class Slice(Message, frozen=True, tag=True, omit_defaults=True):
     start: int
     stop: int
     states: dict[int, bytes] = {}
+    eras: dict[int, int] = {}
 
 
 class Used(msgspec.Struct, frozen=True, array_like=True):
@@ -234,6 +237,10 @@ class ItemDone(msgspec.Struct, frozen=True, array_like=True):
         used: the same by candidate, where others than `model` were asked; empty where `model` alone was.
         parked: not empty where the item is not done but waits for people: all that was finished so far, opaque here and
             given back when it goes on; `data` then holds what is asked, as `list[ApprovalAsk]`.
+        keys: what the parts of `data` are known by: 16 bytes each, made of all that they were answered from. A later
+            job that wants an answer from the same is given this one.
+        standing: a declared or an older answer stands in because no model could be asked: it should be tried again.
+        recalled: nobody was asked: an earlier job's answer was at hand.
     """
 
     item: int
@@ -249,6 +256,9 @@ class ItemDone(msgspec.Struct, frozen=True, array_like=True):
     open_cost: int = 0
     used: tuple[Used, ...] = ()
     parked: bytes = b""
+    keys: tuple[bytes, ...] = ()
+    standing: bool = False
+    recalled: bool = False
 
     @property
     def known_cost(self) -> int:
@@ -262,10 +272,45 @@ class ItemDone(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Results(Message, frozen=True, tag=True, omit_defaults=True):
-    """Items a Mapper has finished."""
+    """Items a Mapper has finished. It keeps them until it is told that they are `Taken`.
+
+    `serial` counts the answers that the Mapper has told of the job, these included.
+    """
 
     job: str
     done: tuple[ItemDone, ...]
+    serial: int = 0
+
+
+class Taken(Message, frozen=True, tag=True, omit_defaults=True):
+    """The first `serial` answers that were told of a job are safe: who told them may forget them."""
+
+    job: str
+    serial: int
+
+
+class HoldAsk(Message, frozen=True, tag=True, omit_defaults=True):
+    """A Supervisor that takes the place of one that died asks a Mapper or Reducer what it has in hand.
+
+    `jobs` are those that go on; what the asked one has of other jobs of this Supervisor is to be dropped.
+    """
+
+    jobs: tuple[str, ...]
+
+
+class Held(msgspec.Struct, frozen=True, array_like=True):
+    """What a Mapper has of one job: items that wait or run, and answers that were not taken, up to `serial`."""
+
+    job: str
+    items: tuple[int, ...]
+    done: tuple[ItemDone, ...] = ()
+    serial: int = 0
+
+
+class Holds(Message, frozen=True, tag=True, omit_defaults=True):
+    """The answer to `HoldAsk`."""
+
+    held: tuple[Held, ...] = ()
 
 
 class Steps(Message, frozen=True, tag=True, omit_defaults=True):
@@ -321,6 +366,34 @@ class NodesDone(Message, frozen=True, tag=True, omit_defaults=True):
     done: tuple[ItemDone, ...]
     children: tuple[tuple[int, ...], ...] = ()
     root: int = -1
+    serial: int = 0
+
+
+# Between the Director and a Supervisor -------------------------------------------------------------------------------
+
+
+class StartJobs(Message, frozen=True, tag=True, omit_defaults=True):
+    """It is these jobs' turn: the Supervisor reads them from the Journal and works on them."""
+
+    jobs: tuple[str, ...]
+
+
+class JobEnded(Message, frozen=True, tag=True, omit_defaults=True):
+    """A job is over, and journaled as that.
+
+    Attributes:
+        job: its id.
+        state: done, failed or cancelled.
+        failed: items without success.
+        standing: items whose answer stands in for one that should be tried again.
+        error: why the job, or the first of its items, failed.
+    """
+
+    job: str
+    state: str
+    failed: int = 0
+    standing: int = 0
+    error: str = ""
 
 
 # About actors --------------------------------------------------------------------------------------------------------
@@ -369,6 +442,11 @@ Payload = (
     | ProviderSnapshot
     | Slice
     | Results
+    | Taken
+    | HoldAsk
+    | Holds
+    | StartJobs
+    | JobEnded
     | CancelJob
     | Steps
     | ReduceOpen

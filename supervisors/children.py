@@ -9,16 +9,18 @@ from ..protocols.config import Config
 from ..protocols.errors import ConfigError
 from ..protocols.jobs import EnsureReply
 
-Role = Literal["supervisor", "provider", "mapper", "reducer"]
+Role = Literal["supervisor", "provider", "mapper", "reducer", "journal"]
 
 SUPERVISOR = "supervisor-0"
 DIRECTOR = "director"
+JOURNAL = "journal"
 
 _ACTORS: dict[Role, str] = {
     "supervisor": "understudy.supervisors.supervisor.actor:Supervisor",
     "provider": "understudy.actors.provider.actor:Provider",
     "mapper": "understudy.actors.mapper.actor:Mapper",
     "reducer": "understudy.actors.reducer.actor:Reducer",
+    "journal": "understudy.actors.journal.actor:JournalActor",
 }
 
 

@@ -11,6 +11,7 @@ import msgspec
 from ...protocols.errors import MailboxFull
 from ...protocols.jobs import JobSpec
 from ...protocols.messages import StepEvent, Steps
+from ..interpreter import StepLog
 from ..mailbox.post import Post
 from .child import ChildJob
 
@@ -60,6 +61,10 @@ class MapperHost:
             weight = 64 + sum(64 + len(event.path) + len(event.note) for event in events)
             with contextlib.suppress(MailboxFull):  # who can't be told in time loses events, and no item fails for it
                 self._post.tell(self._home, Steps(self._spec.id, events), job=self._spec.id, weight=weight)
+
+    def steps(self, number: int) -> StepLog | None:  # noqa: ARG002 - filled in with the Journal's client
+        """See `understudy.actors.interpreter.Host`."""
+        return None
 
     def children(self, spec: JobSpec, *, nodes: int = 0) -> ChildJob:
         """A job that works for an item of this one; it begins when it is entered."""
