@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WHAT ?= .
 
-.PHONY: install digest test check lint typecheck imports bench clean
+.PHONY: install digest test check lint typecheck imports bench chaos clean
 
 install: $(STAMP)
 
@@ -36,8 +36,9 @@ typecheck: install
 	mkdir -p .typecheck
 	ln -sfn "$(CURDIR)" .typecheck/understudy
 	ln -sfn "$(CURDIR)/benchmarks" .typecheck/benchmarks
+	ln -sfn "$(CURDIR)/chaos" .typecheck/chaos
 	cd .typecheck && MYPYPATH="$(CURDIR)/.typecheck" ../$(BIN)/mypy --config-file ../pyproject.toml \
-	  -p understudy.protocols -p understudy.actors -p understudy.supervisors -p understudy.cluster -p benchmarks
+	  -p understudy.protocols -p understudy.actors -p understudy.supervisors -p understudy.cluster -p benchmarks -p chaos
 	cd .typecheck && MYPYPATH="$(CURDIR)/.typecheck:$(CURDIR)/tests" ../$(BIN)/mypy --config-file ../pyproject.toml \
 	  --explicit-package-bases ../tests
 	cd .typecheck && MYPYPATH="$(CURDIR)/.typecheck:$(CURDIR)/examples" ../$(BIN)/mypy --config-file ../pyproject.toml \
@@ -60,6 +61,16 @@ bench: install
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.packing
 	$(BIN)/python -m benchmarks.economy
+	$(BIN)/python -m benchmarks.journal
+	$(BIN)/python -m benchmarks.resume
+	$(BIN)/python -m benchmarks.incremental
+	$(BIN)/python -m benchmarks.jobqueue
+
+## A digest of 10,000 items while a seeded monkey kills our processes, ten minutes and more; SECONDS=90 is the short form.
+SECONDS ?= 600
+SEED ?= 1
+chaos: install
+	$(BIN)/python -m chaos --seconds $(SECONDS) --seed $(SEED)
 
 clean:
 	rm -rf $(VENV) .venv-bench .typecheck .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .cluster.api import Result, arun, arun_many, close, load, run, run_many
+    from .cluster.api_jobs import Job, jobs, result, results, submit
     from .protocols.config import Config
     from .protocols.errors import ConfigError, StepFailed, UnderstudyError, UsageError
     from .protocols.jobs import ApprovalAsk, Verdict
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _API = ("Result", "arun", "arun_many", "close", "load", "run", "run_many")
+_JOBS = ("Job", "jobs", "result", "results", "submit")
 _BUILD = (
     *("approve", "budget", "call", "chain", "consensus", "each", "escalate", "evaluate", "fallback", "function"),
     *("ladder", "map_reduce", "orchestrate", "parallel", "retry", "route", "timeout", "use", "value"),
@@ -45,6 +47,7 @@ _BUILD = (
 _ERRORS = ("ConfigError", "StepFailed", "UnderstudyError", "UsageError")
 _WHERE = {
     **dict.fromkeys(_API, ".cluster.api"),
+    **dict.fromkeys(_JOBS, ".cluster.api_jobs"),
     **dict.fromkeys(_BUILD, ".protocols.workflow.build"),
     **dict.fromkeys(_ERRORS, ".protocols.errors"),
     **dict.fromkeys(("ApprovalAsk", "Verdict"), ".protocols.jobs"),
@@ -57,6 +60,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "Flow",
+    "Job",
     "Result",
     "StepFailed",
     "UnderstudyError",
@@ -75,15 +79,19 @@ __all__ = [
     "evaluate",
     "fallback",
     "function",
+    "jobs",
     "ladder",
     "load",
     "map_reduce",
     "orchestrate",
     "parallel",
+    "result",
+    "results",
     "retry",
     "route",
     "run",
     "run_many",
+    "submit",
     "timeout",
     "use",
     "value",

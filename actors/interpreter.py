@@ -105,11 +105,12 @@ class Host(Protocol):
     def tell(self, event: StepEvent) -> None:
         """Something happened to a step; told to whoever watches the job, together with others."""
 
-    def children(self, spec: JobSpec, *, nodes: int = 0) -> Child:
+    def children(self, spec: JobSpec, *, nodes: int = 0, again: str = "") -> Child:
         """A job that works for an item of this one. `nodes`: of its reduce tree, where that was drawn before.
 
         Its `parent` is set. A job of that id that is there already, with the same specification, is gone on with: what
-        was answered is told again and paid for no more. So whoever may be begun anew gives the same id each time.
+        was answered is told again and paid for no more. So whoever may be begun anew gives the same id each time. With
+        `again` items of it that have `failed`, or whose answers stand in (`standing`), are tried again.
         """
 
     def steps(self, number: int) -> StepLog | None:

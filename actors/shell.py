@@ -3,12 +3,17 @@
 import asyncio
 import gc
 import os
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from .journal.api import Journal
 from .mailbox.post import Post
 from .mailbox.ray_peer import ray_resolver
+
+if TYPE_CHECKING:
+    from .journal.client import JournalClient
 
 log = structlog.get_logger(__name__)
 
@@ -21,6 +26,38 @@ def calm_collector() -> None:
     """
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
+
+
+class OwnJournal:
+    """A process's way to the Journal, opened when it is first asked for: most processes of most jobs never are.
+
+    Args:
+        namespace: the Ray namespace in which the Journal is an actor.
+        make: gives another one, for tests and for work outside Ray.
+    """
+
+    def __init__(self, namespace: str, make: Callable[[], Journal] | None = None) -> None:
+        self._namespace = namespace
+        self._make = make
+        self._opened: Journal | None = None
+        self._client: JournalClient | None = None
+
+    def __call__(self) -> Journal:
+        """The Journal."""
+        if self._opened is None:
+            self._opened = self._make() if self._make is not None else self._by_ray()
+        return self._opened
+
+    def _by_ray(self) -> Journal:
+        from .journal.client import ray_journal  # noqa: PLC0415 - only where it is needed
+
+        self._client = ray_journal(self._namespace)
+        return self._client
+
+    async def close(self) -> None:
+        """Ends what was opened here; what tests gave is theirs."""
+        if self._client is not None:
+            await self._client.close()
 
 
 class ActorShell:

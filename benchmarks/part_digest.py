@@ -12,7 +12,7 @@ BEGAN = time.perf_counter()
 
 from benchmarks.rig import say_line  # noqa: E402
 from understudy.cluster import cli  # noqa: E402
-from understudy.cluster.digest import run  # noqa: E402
+from understudy.cluster.digest import planning  # noqa: E402
 from understudy.cluster.digest.gather import Gathered  # noqa: E402
 from understudy.cluster.digest.submit import Submission  # noqa: E402
 from understudy.cluster.session import Session  # noqa: E402
@@ -33,7 +33,7 @@ def _noted(owner: Any, name: str, event: str, times: dict[str, float]) -> None:
 def main() -> None:
     """See the module's docstring."""
     times: dict[str, float] = {"imported": round(time.perf_counter() - BEGAN, 3)}
-    _noted(run, "job_spec", "planned", times)
+    _noted(planning, "job_spec", "planned", times)
     _noted(Session, "prepare", "prepared", times)
     _noted(Session, "_attach", "attached", times)
     _noted(Session, "ensure", "ensured", times)

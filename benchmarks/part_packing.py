@@ -77,7 +77,7 @@ class Packing:
         if words["each"]:
             plan = one_each(plan)
         models = Models(config, MAP, REDUCE)
-        spec = job_spec(plan, models, question="", width=WIDTH)
+        spec = job_spec(plan, models, question="", width=WIDTH, fresh=True)
         gathered = Gathered(plan, spec)
         job = Submission(self._session, spec)
         job.start(plan, models)

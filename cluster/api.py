@@ -6,6 +6,7 @@ A process attaches to its cluster with the first run, and stays attached until `
 import asyncio
 import atexit
 import contextlib
+import dataclasses
 import functools
 import sys
 import threading
@@ -20,6 +21,7 @@ from pydantic_core import to_jsonable_python
 
 from ..protocols.config import Config
 from ..protocols.errors import ConfigError, StepFailed, UsageError
+from ..protocols.jobs import JobSpec
 from ..protocols.workflow import Flow
 from ..protocols.workflow.build import Like, node
 from ..supervisors.workflow.check import check_input
@@ -29,6 +31,7 @@ from .flows.job import FlowJob, flow_spec
 from .flows.plan import planned
 from .flows.reader import Asked, Results
 from .flows.results import Result as Result  # noqa: PLC0414 - part of what is offered
+from .jobs.meta import Meta, encode
 from .local import Settings
 from .session import Session
 
@@ -108,6 +111,31 @@ def run_many(
     Inputs are taken as there is room for them. Leaving the loop early cancels the job. See `run` for the arguments and
     the errors.
     """
+    ready = prepared(flow, inputs, config=config, concurrency=concurrency, max_cost=max_cost, tenant=tenant)
+    spec = ready.spec if on_text is None else msgspec.structs.replace(ready.spec, watch=True)
+    job = FlowJob(attach(), spec, ready.config, encode(Meta("call")))
+    return Results(job, checked(ready.flow, inputs), on_approval, on_text)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Prepared:
+    """A workflow that can be handed in: all that can be known to be wrong with it is known not to be."""
+
+    flow: Flow
+    config: Config
+    spec: JobSpec
+
+
+def prepared(
+    flow: Flow | Like,
+    inputs: Iterable[Any],
+    *,
+    config: Given,
+    concurrency: int,
+    max_cost: float | None,
+    tenant: str,
+) -> Prepared:
+    """The job that runs `flow` on each of `inputs`. Raises as `run` does."""
     whole = flow if isinstance(flow, Flow) else Flow(run=node(flow))
     found = configuration(config)
     _check(whole, found, concurrency=concurrency, max_cost=max_cost, tenant=tenant)
@@ -124,9 +152,7 @@ def run_many(
         item_cost=_item_cost(whole, found, inputs, known, most),
         paths=_folders(),
     )
-    if on_text is not None:
-        spec = msgspec.structs.replace(spec, watch=True)
-    return Results(FlowJob(attach(), spec, found), _checked(whole, inputs), on_approval, on_text)
+    return Prepared(whole, found, spec)
 
 
 async def arun_many(flow: Flow | Like, inputs: Iterable[Any], **how: Any) -> AsyncIterator[Result[Any]]:
@@ -163,7 +189,8 @@ def _item_cost(flow: Flow, config: Config, inputs: Iterable[Any], known: int, mo
     return setting.item_cost(most, known, planned(flow, config, prices, inputs, known, concurrency=1).dearest)
 
 
-def _checked(flow: Flow, inputs: Iterable[Any]) -> Iterator[Any]:
+def checked(flow: Flow, inputs: Iterable[Any]) -> Iterator[Any]:
+    """Each input as JSON has it. Raises `UsageError` for the first that the workflow does not take."""
     own = _folders() if isinstance(flow.input, str) else ()  # a model, which has to be found
     for number, value in enumerate(inputs):
         plain = value if isinstance(value, str) else _plain(value, number)
@@ -183,8 +210,6 @@ def _plain(value: Any, number: int) -> Any:
 
 
 def _typed(result: Result[Any], model: type[M]) -> Result[M]:
-    import dataclasses  # noqa: PLC0415 - only for who wants a model
-
     try:
         return dataclasses.replace(result, output=model.model_validate(result.output))
     except ValidationError as error:

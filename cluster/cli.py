@@ -8,8 +8,12 @@ from cyclopts import App, Parameter
 
 from .. import __version__
 from ..protocols.errors import UnderstudyError, UsageError
-from . import cli_flows
+from . import cli_flows, cli_jobs, cli_submit
 from .local import begin_early
+
+Journal = Annotated[
+    str, Parameter(help="where what is finished is kept: sqlite:PATH or postgresql://… (default: a file of this user)")
+]
 
 app = App(
     name="understudy",
@@ -18,6 +22,8 @@ app = App(
     version_flags=["--version"],
 )
 cli_flows.register(app)
+cli_jobs.register(app)
+cli_submit.register(app)
 
 
 @app.command
@@ -35,6 +41,8 @@ def digest(
     tenant: Annotated[str, Parameter(help="for whom: whose budget of the day it spends")] = "",
     concurrency: Annotated[int, Parameter(help="calls in flight at once")] = 64,
     out: Annotated[Path, Parameter(help="folder of the report")] = Path("understudy-digest"),
+    fresh: Annotated[bool, Parameter(help="ask all anew, whatever earlier digests know", negative="")] = False,
+    journal: Journal = "",
 ) -> int:
     """Summarise a folder, or ask it a question: map-reduce over its files.
 
@@ -59,7 +67,9 @@ def digest(
         tenant=tenant,
         concurrency=concurrency,
         out=out,
+        fresh=fresh,
     )
+    cli_flows.keep_at(journal)
     return run(options)
 
 
@@ -68,10 +78,12 @@ def up(
     *,
     mappers: Annotated[int | None, Parameter(help="mapper processes (default: one a core)")] = None,
     idle: Annotated[float, Parameter(help="stop after so many seconds without work; 0: never")] = 900.0,
+    journal: Journal = "",
 ) -> int:
     """Start this user's local cluster, so that the next command finds it warm."""
     from . import local, session
 
+    cli_flows.keep_at(journal)
     settings = local.Settings(idle_s=idle) if mappers is None else local.Settings(mappers=mappers, idle_s=idle)
     with session.Session(settings) as running:
         running.status()
@@ -100,8 +112,23 @@ def down() -> int:
 
 
 @app.command
-def status(*, json: Annotated[bool, Parameter(help="print it as JSON")] = False) -> int:
-    """Show accounts, jobs and actors of the running cluster; starts nothing."""
+def status(
+    job: Annotated[str, Parameter(help="one job, or how its id begins (default: the whole cluster)")] = "",
+    /,
+    *,
+    address: cli_jobs.Address = "",
+    json: Annotated[bool, Parameter(help="print it as JSON")] = False,
+) -> int:
+    """Show accounts, jobs and actors of the running cluster, or how one job stands; starts nothing."""
+    if address:
+        from .remote.api import listed
+        from .remote.api import status as remote
+
+        return remote(address, job, json=json) if job else listed(address, json=json)
+    return cli_jobs.show(job, json=json) if job else _status(json=json)
+
+
+def _status(*, json: bool) -> int:
     import os
 
     import msgspec
@@ -260,7 +287,9 @@ def drill(
 
 def main() -> None:
     """Entry point of the console script: errors become one line and an exit code."""
-    begin_early(sys.argv[1:])
+    # What is begun early would find, or start, a cluster with another journal than the command names.
+    if not any(word == "--journal" or word.startswith("--journal=") for word in sys.argv[1:]):
+        begin_early(sys.argv[1:])
     _main()
 
 

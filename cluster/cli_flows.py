@@ -34,6 +34,9 @@ def run(
     wait: Annotated[
         bool | None, Parameter(help="stay while people are asked (default: on a terminal)", negative="--no-wait")
     ] = None,
+    journal: Annotated[
+        str, Parameter(help="where what is finished is kept: sqlite:PATH or postgresql://… (default: a file of yours)")
+    ] = "",
 ) -> int:
     """Run a workflow on one input, or on many; exit code 3 when a run failed, 4 when it waits for people."""
     from .flows.options import Options
@@ -45,7 +48,18 @@ def run(
         raise UsageError("--concurrency must be at least 1")
     if input is not None and inputs is not None:
         raise UsageError("--input and --inputs: give one of them")
+    keep_at(journal)
     return work(Options(flow, input, inputs, config, out, plan, json, max_cost, tenant, concurrency, wait))
+
+
+def keep_at(journal: str) -> None:
+    """The cluster that this command starts, or finds, is to keep its journal there."""
+    import os
+
+    from .journal_url import checked
+
+    if journal:
+        os.environ["UNDERSTUDY_JOURNAL"] = checked(journal)
 
 
 def validate(

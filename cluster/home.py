@@ -17,12 +17,14 @@ class Local(msgspec.Struct, frozen=True):
     """A running local cluster: where it listens, who keeps it, and which code it runs.
 
     `born` is the keeper's start time in clock ticks since boot, so that a recycled process id is not taken for it.
+    `journal` is the URL of its journal, references unresolved; empty for the default.
     """
 
     address: str
     pid: int
     born: int
     fingerprint: str
+    journal: str = ""
 
 
 def home() -> Path:

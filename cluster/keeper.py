@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+from typing import Any
 
 from . import home
 from .fingerprint import fingerprint
@@ -26,6 +27,7 @@ def main() -> None:
     import ray  # noqa: PLC0415 - after the import thread was started
 
     ray.init(
+        address="local",  # not whatever cluster somebody has started on this machine with `ray start`
         namespace=NAMESPACE,
         num_cpus=int(settings["cores"]),
         include_dashboard=False,
@@ -33,7 +35,8 @@ def main() -> None:
         log_to_driver=False,
     )
     address = str(ray.get_runtime_context().gcs_address)
-    home.save(home.Local(address, os.getpid(), home.born(os.getpid()), fingerprint()))
+    pid = os.getpid()
+    home.save(home.Local(address, pid, home.born(pid), fingerprint(), str(settings["journal"])))
     with contextlib.suppress(OSError):  # who started this may be gone: the next command finds it all the same
         sys.stdout.write(json.dumps({"address": address}) + "\n")
         sys.stdout.flush()
@@ -52,7 +55,7 @@ def _wait_for_signal() -> None:
     told.wait()
 
 
-def _spawn(settings: dict[str, float]) -> None:
+def _spawn(settings: dict[str, Any]) -> None:
     """The Supervisor and a Mapper first: they are what the first mapped chunk waits for. The Director adopts them."""
     import ray  # noqa: PLC0415
 
@@ -68,6 +71,8 @@ def _spawn(settings: dict[str, float]) -> None:
         keeper=os.getpid(),
         idle_s=float(settings["idle_s"]),
         mappers=int(settings["mappers"]),
+        journal=str(settings["journal"]),
+        queue=settings["queue"],
     )
     director.begin.remote()
 

@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from ..protocols.errors import UnderstudyError
+from ..protocols.errors import UnderstudyError, UsageError
 from . import home
 from .fingerprint import fingerprint
+from .journal_url import checked
 
 
 def _cores() -> int:
@@ -23,11 +24,28 @@ def _cores() -> int:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Settings:
-    """How a local cluster is started: cores for Ray, mappers, and seconds without work until it stops (0: never)."""
+    """How a local cluster is started.
+
+    Attributes:
+        cores: for Ray.
+        mappers: how many.
+        idle_s: seconds without work until it stops; 0: never.
+        journal: where what is finished is written, as a URL with its references unresolved. Empty where any will do:
+            what a running cluster has, else a file of this user's. The default is `UNDERSTUDY_JOURNAL`.
+        queue: fields of `understudy.supervisors.director.queue.QueueSettings` that are not to have their defaults.
+
+    Raises:
+        UsageError: the journal's URL can't be used; the text says why.
+    """
 
     cores: int = dataclasses.field(default_factory=_cores)
     mappers: int = dataclasses.field(default_factory=_cores)
     idle_s: float = 900.0
+    journal: str = dataclasses.field(default_factory=lambda: os.environ.get("UNDERSTUDY_JOURNAL", ""))
+    queue: dict[str, float] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "journal", checked(self.journal))
 
 
 def authenticate() -> None:
@@ -40,20 +58,31 @@ def address(settings: Settings) -> str:
     """Where the local cluster listens; it is started when there is none, or one that runs other code.
 
     Raises:
+        UsageError: it keeps another journal than is wished for.
         UnderstudyError: it did not start; the text says where its log is.
     """
     authenticate()
     mine = fingerprint()
     local = home.load()
     if local is not None and local.fingerprint == mine:
-        return local.address
+        return _same_journal(local, settings)
     with home.lock():
         local = home.load()
         if local is not None and local.fingerprint == mine:
-            return local.address
+            return _same_journal(local, settings)
         if local is not None:
             stop(local)
         return _start(settings)
+
+
+def _same_journal(local: home.Local, settings: Settings) -> str:
+    if settings.journal and settings.journal != local.journal:
+        kept = local.journal or "its default file"
+        raise UsageError(
+            f"the running cluster keeps its journal in {kept}, not in {settings.journal}: run `understudy down`, then "
+            "this command again, or leave out --journal and UNDERSTUDY_JOURNAL"
+        )
+    return local.address
 
 
 def _start(settings: Settings) -> str:

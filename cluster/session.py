@@ -9,8 +9,8 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Mapping
-from typing import Any, Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Self
 
 import msgspec
 
@@ -18,12 +18,16 @@ from ..protocols.config import Config
 from ..protocols.errors import UnderstudyError, UsageError
 from ..protocols.jobs import EnsureAsk, EnsureReply, Status
 from ..protocols.references import names
-from ..supervisors.children import DIRECTOR
+from ..supervisors.children import DIRECTOR, SUPERVISOR
 from ..supervisors.proof import prove
 from . import home, local
 from .fingerprint import fingerprint
 from .local import Settings
 from .spawn import NAMESPACE, RaySpawner
+
+PATIENCE_S: Final = 60.0
+"""A successor is there after 0.5 s as a rule; when a whole node is lost it takes until another has room."""
+PAUSE_S: Final = 0.1
 
 
 class Session:
@@ -106,6 +110,8 @@ class Session:
                 keeper=found.pid if found else 0,
                 idle_s=self.settings.idle_s if found else 0.0,
                 mappers=self.settings.mappers,
+                journal=self.settings.journal or (found.journal if found else ""),
+                queue=self.settings.queue,
             )
 
     # Asking -----------------------------------------------------------------------------------------------------------
@@ -115,13 +121,13 @@ class Session:
 
         Raises:
             UsageError: the cluster was started without a variable that the configuration refers to, or with another
-            value.
+            value; or it keeps another journal than is wished for.
         """
         environ = os.environ if environ is None else environ
         nonce = secrets.token_bytes(16)
         proofs = {name: prove(environ[name], nonce) for name in secret_names(config) if name in environ}
-        ask = EnsureAsk(encoded, self.settings.mappers, nonce, proofs)
-        reply = self.get(self._director.ensure.remote(msgspec.msgpack.encode(ask)))
+        ask = EnsureAsk(encoded, self.settings.mappers, nonce, proofs, self.settings.journal)
+        reply = self.direct("ensure", msgspec.msgpack.encode(ask))
         found = msgspec.msgpack.decode(reply, type=EnsureReply)
         if found.stale:
             raise UsageError(
@@ -139,7 +145,42 @@ class Session:
 
     def status(self) -> Status:
         """What the Director knows."""
-        return msgspec.msgpack.decode(self.get(self._director.status.remote()), type=Status)
+        return msgspec.msgpack.decode(self.direct("status"), type=Status)
+
+    def call(self, method: str, *args: Any, timeout: float = PATIENCE_S) -> Any:
+        """The Supervisor's answer; who dies before it has answered is asked again in the form of its successor.
+
+        Only for methods that may be asked twice: all but `answer`.
+
+        Raises:
+            UnderstudyError: what the Supervisor itself has raised; or nobody took its place within `timeout` seconds.
+        """
+        return self._repeat(SUPERVISOR, self.actor, method, args, timeout)
+
+    def direct(self, method: str, *args: Any, timeout: float = PATIENCE_S) -> Any:
+        """The Director's answer, as `call`."""
+        return self._repeat(DIRECTOR, lambda _: self._director, method, args, timeout)
+
+    def _repeat(self, name: str, find: Callable[[str], Any], method: str, args: Sequence[Any], timeout: float) -> Any:
+        import ray  # noqa: PLC0415
+
+        deadline: float | None = None
+        while True:
+            try:
+                return ray.get(getattr(find(name), method).remote(*args))
+            except ray.exceptions.RayTaskError as error:
+                if isinstance(error.cause, UnderstudyError):
+                    raise error.cause from None
+                raise
+            except (ray.exceptions.RayActorError, ray.exceptions.ObjectLostError) as error:
+                self._met = None
+                # The time is that without anybody to ask: a call that waits, a page's or the disk's, may take longer.
+                now = time.monotonic()
+                deadline = deadline or now + timeout
+                if now > deadline:
+                    text = str(error).strip().split("\n", 1)[0]
+                    raise UnderstudyError(f"{name} died, and nobody took its place ({text})") from None
+                time.sleep(PAUSE_S)
 
     def actor(self, name: str) -> Any:
         """The handle of a named actor. Raises `UnderstudyError` when it does not come up."""

@@ -25,6 +25,24 @@ class RaySpawner:
         """The living actor of that name, or a new one."""
         return self._spawn(spec.actor, spec.name, dict(spec.settings), max_restarts=0)
 
+    def find(self, name: str) -> Any:
+        """The living actor of that name, as far as Ray knows; None where there is none."""
+        import ray  # noqa: PLC0415
+
+        try:
+            return ray.get_actor(name, self.namespace)
+        except ValueError:
+            return None
+
+    @staticmethod
+    def wake() -> bool:
+        """The actor in whose constructor this is called is told to begin; True when Ray has started it again."""
+        import ray  # noqa: PLC0415
+
+        context = ray.get_runtime_context()
+        context.current_actor.begin.remote()
+        return bool(context.was_current_actor_reconstructed)
+
     def start_director(self, **settings: Any) -> Any:
         """The Director: the living one, or a new one."""
         path = "understudy.supervisors.director.actor:Director"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from ..protocols.jobs import JobStatus, Status, TenantStatus
+from ..protocols.jobs import JobStatus, QueueStatus, Status, TenantStatus
 from ..protocols.messages import ProviderSnapshot
 from .digest.show import money
 from .live import duration
@@ -16,6 +16,12 @@ def show(status: Status, address: str, console: Console) -> None:
     stops = f", stops itself after {duration(status.stops_after_s)} without work" if status.stops_after_s else ""
     idle = f"idle for {duration(status.idle_s)}" if status.idle_s else "busy"
     console.print(f"Ray at {address}, {idle}{stops}", highlight=False)
+    if status.journal_paused:
+        console.print(f"all work waits: {status.journal_paused}", highlight=False, markup=False)
+    if status.journal:
+        console.print(f"journal: {status.journal}", highlight=False, markup=False)
+    if status.queue != QueueStatus():
+        console.print(_queue(status.queue))
     if status.accounts:
         console.print(_accounts(status))
     quotas = [one for one in status.accounts if _says_more(one)]
@@ -26,6 +32,16 @@ def show(status: Status, address: str, console: Console) -> None:
     if any(one.name for one in status.tenants):
         console.print(_tenants(status.tenants))
     console.print(_actors(status))
+
+
+def _queue(queue: QueueStatus) -> Table:
+    """Jobs that wait, by priority; those that wait for their time; those that run; and dead letters."""
+    table = _table("queue", "waiting", "longest", "delayed", "running", "dead")
+    waiting = sum(queue.waiting.values())
+    by = ", ".join(f"p{priority}: {count:,}" for priority, count in queue.waiting.items())
+    oldest = duration(queue.oldest_s) if waiting else "-"
+    table.add_row(by or "-", f"{waiting:,}", oldest, f"{queue.delayed:,}", f"{queue.running:,}", f"{queue.dead:,}")
+    return table
 
 
 def _accounts(status: Status) -> Table:

@@ -74,6 +74,9 @@ class DigestSettings(Strict):
     cache: bool = Field(
         default=False, description="earlier answers to the same request will do, where the route has a `cache`"
     )
+    remember: bool = Field(
+        default=True, description="what an earlier digest has answered for the same text is not asked again"
+    )
 
 
 class Config(Strict):

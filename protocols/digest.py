@@ -57,11 +57,27 @@ class Chunk(msgspec.Struct, frozen=True):
 
 
 class Pack(msgspec.Struct, frozen=True):
-    """The chunks that one map call reads: one chunk of a large file, or several small whole files."""
+    """The chunks that one map call reads: one chunk of a large file, or several small whole files.
+
+    Or chunks that an earlier digest has read: then nobody is called, and the pack holds its answers.
+
+    Attributes:
+        id: dense from 0; the item's number in the job.
+        chunks: what is read. A pack of answers travels without them.
+        tokens: of what the call reads, headers included; 0 of a pack of answers.
+        known: an answer for each chunk, or empty.
+        keys: what those answers are known by.
+        model: who gave them.
+        shared: whether they were given for several files in one call.
+    """
 
     id: int
     chunks: tuple[Chunk, ...]
     tokens: int
+    known: tuple[str, ...] = ()
+    keys: tuple[bytes, ...] = ()
+    model: str = ""
+    shared: bool = False
 
 
 class Node(msgspec.Struct, frozen=True):

@@ -195,13 +195,15 @@ class EnsureAsk(msgspec.Struct, frozen=True):
     """A driver needs the actors for this configuration.
 
     `proofs` maps each environment variable the configuration refers to, to an HMAC of its value with `nonce`, so that a
-    cluster that was started with other keys can be told without any key being said.
+    cluster that was started with other keys can be told without any key being said. `mappers` of 0 stands for as many
+    as there are. `journal` is the URL that is wished for, references unresolved; empty where any will do.
     """
 
     config: bytes
     mappers: int
     nonce: bytes = b""
     proofs: dict[str, bytes] = {}
+    journal: str = ""
 
 
 class EnsureReply(msgspec.Struct, frozen=True):
@@ -249,8 +251,25 @@ class TenantStatus(msgspec.Struct, frozen=True):
     spent: int
 
 
+class QueueStatus(msgspec.Struct, frozen=True, array_like=True):
+    """The queue, for people: jobs that wait by priority, that wait for their time, that run, that are dead.
+
+    `oldest_s` is how long the job that waits longest has waited since it could have begun.
+    """
+
+    waiting: dict[int, int] = {}
+    delayed: int = 0
+    running: int = 0
+    dead: int = 0
+    oldest_s: float = 0.0
+
+
 class Status(msgspec.Struct, frozen=True):
-    """What the Director knows, for people."""
+    """What the Director knows, for people.
+
+    `journal` is the Journal's URL, references unresolved; `journal_paused` why it can't be written now, empty while it
+    can.
+    """
 
     children: tuple[ChildStatus, ...]
     accounts: tuple[ProviderSnapshot, ...] = ()
@@ -258,3 +277,6 @@ class Status(msgspec.Struct, frozen=True):
     tenants: tuple[TenantStatus, ...] = ()
     idle_s: float = 0.0
     stops_after_s: float = 0.0
+    queue: QueueStatus = QueueStatus()
+    journal: str = ""
+    journal_paused: str = ""

@@ -3,6 +3,7 @@
 import msgspec
 
 from .jobs import JobState
+from .jobs import QueueStatus as QueueStatus  # noqa: PLC0414 - it is part of what is said about jobs that wait
 
 
 class Submission(msgspec.Struct, frozen=True, array_like=True):
@@ -35,13 +36,3 @@ class Submitted(msgspec.Struct, frozen=True, array_like=True):
     id: str
     state: JobState
     new: bool = True
-
-
-class QueueStatus(msgspec.Struct, frozen=True, array_like=True):
-    """The queue, for people: jobs that wait by priority, that wait for their time, that run, that are dead."""
-
-    waiting: dict[int, int] = {}
-    delayed: int = 0
-    running: int = 0
-    dead: int = 0
-    oldest_s: float = 0.0

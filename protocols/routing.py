@@ -84,6 +84,7 @@ class Tenant(Strict):
 
     weight: float = Field(default=1.0, gt=0, description="its share of a quota against other tenants")
     day: float | None = Field(default=None, gt=0, description="dollars it may spend in a day (UTC)")
+    jobs: int | None = Field(default=None, gt=0, description="jobs of the queue that run for it at once")
 
 
 class Budgets(Strict):

@@ -34,6 +34,11 @@ class Spending:
             own = rows[tenant] = _Row()
         return own, rows[None]
 
+    def load(self, tenant: str, amount: int, *, day: int) -> None:
+        """Counts what was spent before this process began."""
+        for row in self.rows(tenant, day):
+            row.counted += amount
+
     def tenants(self, *, day: int) -> dict[str, int]:
         """What each tenant has counted as spent."""
         return {name: row.counted for name, row in self._days.get(day, {}).items() if name is not None}
@@ -61,6 +66,8 @@ class Purse:
         self._spending = spending
         self.tenant = tenant
         self._limits = tuple(NO_LIMIT if limit < 0 else limit for limit in (own, everybody))
+        #: What this job has counted as spent, by day; yesterday is kept, no more.
+        self.counted: dict[int, int] = {}
 
     def left(self, *, day: int) -> int:
         """What could be reserved now; `NO_LIMIT` or near it where nothing bounds it."""
@@ -68,9 +75,12 @@ class Purse:
         lefts = [limit - row.counted - row.reserved for limit, row in zip(self._limits, rows, strict=True)]
         return max(min(lefts), 0)
 
-    def reserve(self, amount: int, *, day: int) -> bool:
-        """Takes `amount` out, if it is there; what costs nothing is always allowed."""
-        if amount and amount > self.left(day=day):
+    def reserve(self, amount: int, *, day: int, anyway: bool = False) -> bool:
+        """Takes `amount` out, if it is there; what costs nothing is always allowed.
+
+        With `anyway` it is taken whatever is left: what it is for has been sent already.
+        """
+        if amount and not anyway and amount > self.left(day=day):
             return False
         for row in self._spending.rows(self.tenant, day):
             row.reserved += amount
@@ -81,6 +91,10 @@ class Purse:
         for row in self._spending.rows(self.tenant, day):
             row.reserved -= reserved
             row.counted += spent
+        if spent:
+            if day not in self.counted:
+                self.counted = {one: amount for one, amount in self.counted.items() if one >= day - 1}
+            self.counted[day] = self.counted.get(day, 0) + spent
 
     def lack(self, amount: int, *, day: int) -> str:
         """Which budget `amount` would pass even if all reservations came back unspent; empty where it might yet fit."""

@@ -48,6 +48,15 @@ class Spawner(Protocol):
     def start(self, spec: ChildSpec) -> Any:
         """The handle of the actor of that name: the living one, or a new one. Blocks; call it in a thread."""
 
+    def find(self, name: str) -> Any:
+        """The handle of the living actor of that name, or None. Blocks; call it in a thread."""
+
+    def wake(self) -> bool:
+        """Has the actor that is being made, whose constructor calls this, begin by itself.
+
+        True where it takes the place of one that died.
+        """
+
     def kill(self, handle: Any) -> None:
         """Ends an actor at once."""
 
@@ -80,6 +89,11 @@ def core_children(mappers: int, reducers: int = 1, preload: tuple[str, ...] = ()
         ),
         *(ChildSpec(f"reducer-{number}", "reducer", _ACTORS["reducer"]) for number in range(reducers)),
     ]
+
+
+def journal_child(url: str) -> ChildSpec:
+    """The Journal; `url` says where it keeps its rows, and may refer to the environment."""
+    return ChildSpec(JOURNAL, "journal", _ACTORS["journal"], {"url": url})
 
 
 def standard_reply(mappers: int) -> EnsureReply:

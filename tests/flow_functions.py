@@ -5,6 +5,8 @@ import re
 from collections import defaultdict
 from typing import Any
 
+from pydantic import BaseModel, field_validator
+
 #: What was noted, by whatever name a test chooses.
 CALLS: defaultdict[str, list[Any]] = defaultdict(list)
 
@@ -64,3 +66,27 @@ async def later(book: str, what: Any = None, turns: int = 3) -> Any:
     for _ in range(turns):
         await asyncio.sleep(0)
     return note(book, what)
+
+
+async def evaluated(book: str, what: str) -> Any:
+    """What an expression of Python comes to."""
+    CALLS[book].append(what)
+    return eval(what)
+
+
+async def seen(book: str, what: Any = None) -> None:
+    """Notes what it was given."""
+    CALLS[book].append(what)
+
+
+class Even(BaseModel):
+    """What no JSON Schema of pydantic's says: its number is even."""
+
+    number: int
+
+    @field_validator("number")
+    @classmethod
+    def _is_even(cls, value: int) -> int:
+        if value % 2:
+            raise ValueError("it is odd")
+        return value

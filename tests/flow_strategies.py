@@ -123,7 +123,13 @@ def _map_reduce(parts: tuple[Node, Node, str]) -> Node:
     }
 
 
-nodes: st.SearchStrategy[Node] = st.recursive(
-    _with_policy(_leaves), lambda inner: _with_policy(_composite(inner)), max_leaves=12
-)
+leaves: Final = _leaves
+
+
+def composed(leaves: st.SearchStrategy[Node]) -> st.SearchStrategy[Node]:
+    """Workflows of all patterns over such leaves."""
+    return st.recursive(_with_policy(leaves), lambda inner: _with_policy(_composite(inner)), max_leaves=12)
+
+
+nodes: st.SearchStrategy[Node] = composed(_leaves)
 """Workflows with approvals, failures, policies and all patterns; none in which what is first is a matter of chance."""

@@ -7,11 +7,12 @@ from typing import Any, Self
 
 import msgspec
 
+from understudy.actors.journal.testing import MemoryJournal
 from understudy.actors.mailbox.post import LocalPeers
 from understudy.actors.mapper.actor import Mapper
 from understudy.actors.mapper.blocks import pack_block
 from understudy.protocols.config import Config, encode
-from understudy.protocols.jobs import LIVE, JobSpec, Page
+from understudy.protocols.jobs import LIVE, EnsureReply, JobSpec, Page
 from understudy.protocols.messages import Down, Hello
 from understudy.supervisors.supervisor.actor import Supervisor
 
@@ -70,13 +71,35 @@ class LocalMapper(Mapper):
 class JobWorld:
     """One Supervisor and some Mappers; a context that ends them."""
 
-    def __init__(self, mappers: int = 2) -> None:
+    def __init__(self, mappers: int = 2, journal: MemoryJournal | None = None) -> None:
         self.peers = LocalPeers()
-        self.supervisor = LocalSupervisor(SUPERVISOR, "test")
+        self.journal = journal or MemoryJournal()
+        self.supervisor = self._supervisor()
         self._join(self.supervisor)
         self.mappers: dict[str, LocalMapper] = {}
         for number in range(mappers):
             self.start(f"mapper-{number}")
+
+    def _supervisor(self) -> LocalSupervisor:
+        """One that finds the actors of this world."""
+
+        async def ensure(_: bytes) -> bytes:
+            return msgspec.msgpack.encode(EnsureReply(SUPERVISOR, tuple(self.mappers), ("reducer-0",), {}))
+
+        return LocalSupervisor(SUPERVISOR, "test", journal=lambda: self.journal, ensure=ensure, owner=lambda: "here")
+
+    async def fail(self) -> None:
+        """The Supervisor dies without a word, and its successor is told who lives."""
+        old = self.supervisor
+        self.peers.kill(SUPERVISOR)
+        old.post.tell = lambda *_, **__: ""  # type: ignore[method-assign]
+        await old.stop()
+        self.supervisor = self._supervisor()
+        self._join(self.supervisor)
+        for mapper in self.mappers.values():
+            mapper.supervisor = self.supervisor
+            mapper.post.renew(SUPERVISOR)
+        await self.supervisor.recover(list(self.mappers), [])
 
     def _join(self, shell: Any) -> None:
         self.peers._posts[shell.name] = shell.post
@@ -85,7 +108,7 @@ class JobWorld:
 
     def start(self, name: str) -> None:
         """A Mapper, or its successor."""
-        mapper = LocalMapper(name, "test")
+        mapper = LocalMapper(name, "test", journal=lambda: self.journal)
         mapper.supervisor = self.supervisor
         self._join(mapper)
         self.mappers[name] = mapper

@@ -115,7 +115,7 @@ def test_inputs_are_checked_by_a_model_beside_the_file(tmp_path: Path) -> None:
     (tmp_path / "model_beside_the_file.py").write_text(code)
     (tmp_path / "flow.yaml").write_text("input: model_beside_the_file:Case\nrun: {kind: value, value: 1}\n")
     flow = us.load(tmp_path / "flow.yaml")
-    checked = api._checked(flow, [{"number": 1}, {"number": "x"}])
+    checked = api.checked(flow, [{"number": 1}, {"number": "x"}])
     assert next(checked) == {"number": 1}
     with pytest.raises(UsageError, match=r"^input 1: .*number"):
         next(checked)
@@ -125,11 +125,11 @@ def test_inputs_are_whatever_json_can_say() -> None:
     """Models, dates and sets are written as JSON has them; what can't be is told by its number."""
     flow = Flow(run=us.value(1))
     given = ["ä", 1, None, Answer(number=2), {"day": dt.date(2024, 2, 29), "both": (1, 2)}]
-    assert list(api._checked(flow, given)) == ["ä", 1, None, {"number": 2}, {"day": "2024-02-29", "both": [1, 2]}]
+    assert list(api.checked(flow, given)) == ["ä", 1, None, {"number": 2}, {"day": "2024-02-29", "both": [1, 2]}]
     circle: list[Any] = []
     circle.append(circle)
     for wrong in (object(), circle, b"\xff"):
-        checked = api._checked(flow, [1, wrong])
+        checked = api.checked(flow, [1, wrong])
         assert next(checked) == 1
         with pytest.raises(UsageError, match=r"^input 1: can't be written as JSON: "):
             next(checked)

@@ -19,7 +19,8 @@ from understudy.protocols.digest import Chunk, DigestPlan, Node, Pack
 from understudy.protocols.errors import ServerFault
 from understudy.protocols.jobs import Bill, JobSpec, Page
 from understudy.protocols.messages import ItemDone, Used
-from understudy.supervisors.digest.interpreter import DigestInterpreter, DigestSpec, pack_item, read
+from understudy.supervisors.digest.answer import read
+from understudy.supervisors.digest.interpreter import DigestInterpreter, DigestSpec, pack_item
 
 USAGE = Usage(100, 10)
 

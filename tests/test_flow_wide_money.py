@@ -65,7 +65,10 @@ class OneHost:
     def tell(self, event: StepEvent) -> None:
         """See `Host`."""
 
-    def children(self, spec: JobSpec, *, nodes: int = 0) -> Child:  # noqa: ARG002 - the protocol's
+    def steps(self, number: int) -> None:
+        """See `Host`."""
+
+    def children(self, spec: JobSpec, *, nodes: int = 0, again: str = "") -> Child:  # noqa: ARG002 - the protocol's
         """See `Host`."""
         self.specs.append(spec)
         return OneChild(spec)

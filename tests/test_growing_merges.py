@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from understudy.actors.reducer.actor import Reducer, _Grown
+from understudy.actors.reducer.actor import Reducer
 from understudy.actors.reducer.growing import GrowingTree, Merge, items_of, level_of, node_id
 from understudy.actors.reducer.local import grow
 from understudy.actors.reducer.merging import Merging
+from understudy.actors.reducer.trees import GrownTree
 from understudy.protocols.envelope import Envelope
 from understudy.protocols.errors import UnderstudyError, UsageError
 from understudy.protocols.jobs import JobSpec
@@ -174,10 +175,9 @@ def reducer(numbers: Numbers) -> tuple[Reducer, Shelf, Merging]:
     one, shelf = Reducer("reducer-0", "test"), Shelf()
     one.post = shelf  # type: ignore[assignment]
     spec = JobSpec("j", "", "m:C", b"", b"", reduces=True, grows=True, width=2)
-    tree = one._grown("home", spec, numbers, None)  # type: ignore[arg-type]
-    one._trees["j"] = tree
-    assert isinstance(tree, _Grown)
-    return one, shelf, tree.merging
+    work = one._work["j"] = one._opened("home", spec, numbers, None)  # type: ignore[arg-type]
+    assert isinstance(work.tree, GrownTree)
+    return one, shelf, work.tree._merging
 
 
 def tell(one: Reducer, message: Absorb | Sealed) -> None:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from understudy.protocols.jobs import ApprovalAsk, JobSpec, Resumed, Verdict
 from understudy.protocols.messages import ItemDone, Used
 from understudy.supervisors.budgets import Spending
-from understudy.supervisors.supervisor.core import AHEAD, JobCore, Send
+from understudy.supervisors.supervisor.core import AHEAD, JobCore
+from understudy.supervisors.supervisor.outcome import Send
 
 
 def spec(**fields: object) -> JobSpec:
@@ -34,7 +35,7 @@ class World:
     freed: set[int] = dataclasses.field(default_factory=set)
 
     def carry(self, sends: list[Send]) -> None:
-        firsts = self.core._firsts
+        firsts = self.core.book.firsts
         for send in sends:
             first = firsts[send.piece.block]
             items = list(range(first + send.piece.start, first + send.piece.stop))
@@ -100,11 +101,13 @@ class World:
         """
         self.freed |= set(self.core.freed)
         self.core.freed.clear()
-        firsts = [*self.core._firsts, self.core.total]
+        firsts = [*self.core.book.firsts, self.core.total]
         assert self.freed == {
-            block for block in range(len(firsts) - 1) if all(self.core._done[firsts[block] : firsts[block + 1]])
+            block for block in range(len(firsts) - 1) if all(self.core.book.marks[firsts[block] : firsts[block + 1]])
         }
-        asks_people = self.core.sealed and len(self.core.parking) and not self.core._waiting and not self.core.running
+        asks_people = (
+            self.core.sealed and len(self.core.parking) and not self.core.book.waiting and not self.core.running
+        )
         assert self.core.state == ("waiting" if asks_people else self.core.state)
         assert asks_people or self.core.state != "waiting"
 
@@ -192,7 +195,7 @@ def test_every_item_is_answered_exactly_once(
             world.step("answer", mapper)
         world.step("approve", "")
     assert core.finished
-    assert world.freed == set(range(len(core._firsts)))
+    assert world.freed == set(range(len(core.book.firsts)))
     assert sorted(world.answered) == list(range(core.total))
     assert core.done == core.total
     assert core.running == 0 or world.ghosts or any(world.out.values())

@@ -7,11 +7,14 @@ import msgspec
 import pytest
 from job_world import Handle
 
+from understudy.actors.journal.testing import MemoryJournal
+from understudy.actors.mailbox import persist
 from understudy.actors.mapper.blocks import KEPT_BYTES, Blocks, decode_spec, pack_block
 from understudy.actors.mapper.child import BLOCK_BYTES, ChildJob
 from understudy.actors.mapper.host import EVENTS_BATCH, MapperHost
-from understudy.protocols.errors import ConfigError, MailboxFull
+from understudy.protocols.errors import ActorDied, ConfigError, MailboxFull
 from understudy.protocols.jobs import Bill, JobSpec, Page
+from understudy.protocols.journal import StepRow
 from understudy.protocols.messages import StepEvent, Steps
 
 SPEC = JobSpec("j", "a job", "m:C", b"", b"", watch=True)
@@ -70,11 +73,11 @@ class Home:
         if self._refusal is not None:
             raise self._refusal
 
-    async def add_block(self, job: str, count: int, data: bytes) -> bool:
+    async def add_block(self, job: str, count: int, data: bytes, number: int) -> bool:
         """Takes a block."""
         first, items = msgspec.msgpack.decode(data)
         assert len(items) == count
-        self.asked.append(("add_block", job, first, count))
+        self.asked.append(("add_block", job, first, count, number))
         return True
 
     async def seal(self, job: str) -> None:
@@ -102,7 +105,7 @@ def child(home: Home, **fields: Any) -> ChildJob:
     async def find() -> Any:
         return Handle(home)
 
-    host = MapperHost(Shelf(), "supervisor-0", SPEC, find)  # type: ignore[arg-type]
+    host = MapperHost(Shelf(), "supervisor-0", SPEC, find, MemoryJournal)  # type: ignore[arg-type]
     return host.children(JobSpec("c", "a child", "m:C", b"", b"", **fields), nodes=3)
 
 
@@ -119,8 +122,8 @@ async def nobody() -> Any:
 async def test_events_are_told_together() -> None:
     """A message when there are enough of them, and one for the rest; nothing for a job that nobody watches."""
     shelf, silent = Shelf(), Shelf()
-    host = MapperHost(shelf, "supervisor-0", SPEC, nobody)  # type: ignore[arg-type]
-    quiet = MapperHost(silent, "supervisor-0", msgspec.structs.replace(SPEC, watch=False), nobody)  # type: ignore[arg-type]
+    host = MapperHost(shelf, "supervisor-0", SPEC, nobody, MemoryJournal)  # type: ignore[arg-type]
+    quiet = MapperHost(silent, "supervisor-0", msgspec.structs.replace(SPEC, watch=False), nobody, MemoryJournal)  # type: ignore[arg-type]
     for number in range(EVENTS_BATCH + 3):
         host.tell(event(number))
         quiet.tell(event(number))
@@ -133,7 +136,7 @@ async def test_events_are_told_together() -> None:
 
 async def test_no_item_fails_for_an_event() -> None:
     """Where the Supervisor can't be told in time, events are lost and nothing else."""
-    host = MapperHost(Shelf(full=True), "supervisor-0", SPEC, nobody)  # type: ignore[arg-type]
+    host = MapperHost(Shelf(full=True), "supervisor-0", SPEC, nobody, MemoryJournal)  # type: ignore[arg-type]
     for number in range(3 * EVENTS_BATCH):
         host.tell(event(number))
     host.flush()
@@ -148,12 +151,12 @@ async def test_a_child_is_opened_fed_and_followed_to_its_end() -> None:
         await job.seal()
         states = [one.state async for one in job.pages()]
     assert states == ["running", "done"]
-    [(_, spec, mapper, nodes), *rest] = home.asked
-    assert (decode_spec(spec).parent, mapper, nodes) == ("j", "mapper-0", 3)
+    [(_, spec, mapper, nodes, again), *rest] = home.asked
+    assert (decode_spec(spec).parent, mapper, nodes, again) == ("j", "mapper-0", 3, "")
     assert rest == [
-        ("add_block", "c", 0, 1),
-        ("add_block", "c", 1, 2),
-        ("add_block", "c", 3, 1),
+        ("add_block", "c", 0, 1, 0),
+        ("add_block", "c", 1, 2, 1),
+        ("add_block", "c", 3, 1, 2),
         ("seal", "c"),
         ("follow", "c", 0, -1),
         ("follow", "c", 2, -1),
@@ -174,8 +177,8 @@ async def test_a_child_that_is_left_early_is_cancelled() -> None:
     async with child(home) as job:
         async for _ in job.pages():
             break
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    for _ in range(4):
+        await asyncio.sleep(0)
     assert home.asked[-1] == ("cancel", "c")
 
 
@@ -188,4 +191,63 @@ async def test_a_refusal_comes_as_itself() -> None:
     for raised in (WrappedError.cause, WrappedError()):
         with pytest.raises(ConfigError, match="there is a job c already"):
             await child(Home(refusal=raised)).__aenter__()
-    await asyncio.sleep(0)
+    for _ in range(4):
+        await asyncio.sleep(0)
+
+
+async def test_a_child_outlives_its_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a Supervisor leaves open when it dies is asked of its successor, once that is found; not for ever."""
+    monkeypatch.setattr(persist, "_FIRST_PAUSE_S", 0.0)
+    first, second = Home(page("running", 2)), Home(page("running", 2), page("done", 5))
+
+    class RayActorError(Exception):
+        """Ray's, by its name."""
+
+    async def dead(*_: Any) -> None:
+        raise RayActorError
+
+    found: list[Any] = [first, ActorDied("no supervisor-0"), second]
+
+    async def find() -> Any:
+        one = found.pop(0) if len(found) > 1 else found[0]
+        if isinstance(one, Exception):
+            raise one
+        return Handle(one)
+
+    host = MapperHost(Shelf(), "supervisor-0", SPEC, find, MemoryJournal)  # type: ignore[arg-type]
+    async with host.children(JobSpec("c", "a child", "m:C", b"", b"")) as job:
+        await job.add([b"x"])
+        first.add_block = first.seal = first.follow = dead  # type: ignore[method-assign, assignment]
+        await job.add([b"y"])
+        await job.seal()
+        assert [one.state async for one in job.pages()] == ["running", "done"]
+    assert second.asked == [
+        ("add_block", "c", 1, 1, 1),
+        ("seal", "c"),
+        ("follow", "c", 0, -1),
+        ("follow", "c", 2, -1),
+    ]
+    monkeypatch.setattr(persist, "PATIENCE_S", -1.0)
+    found[:] = [ActorDied("no supervisor-0")]
+    with pytest.raises(ActorDied, match="no supervisor-0"):
+        await host.children(JobSpec("d", "a child", "m:C", b"", b"")).__aenter__()
+    for _ in range(4):
+        await asyncio.sleep(0)
+
+
+async def test_an_items_steps_are_kept_by_its_number() -> None:
+    """One log an item while it is worked on, with what was known of it; none for a job that is not journaled ahead."""
+    journal = MemoryJournal()
+    ahead = msgspec.structs.replace(SPEC, journal="ahead")
+    host = MapperHost(Shelf(), "supervisor-0", ahead, nobody, lambda: journal)  # type: ignore[arg-type]
+    host.begin(3, 2, [StepRow("j", 3, 1, "run/0", b"h", b"d")], again=True)
+    fresh, again = host.steps(1), host.steps(3)
+    assert fresh is not None
+    assert again is not None
+    assert (fresh.era, fresh.again, again.era, again.again) == (0, False, 2, True)
+    assert again.known("run/0", b"h") == StepRow("j", 3, 1, "run/0", b"h", b"d")
+    await again.keep("run/1", b"i", b"e")
+    assert await journal.steps("j", [3]) == [StepRow("j", 3, 2, "run/1", b"i", b"e")]
+    host.end(3)
+    assert (host.steps(1), host.steps(3) is again) == (fresh, False)
+    assert MapperHost(Shelf(), "supervisor-0", SPEC, nobody, lambda: journal).steps(1) is None  # type: ignore[arg-type]

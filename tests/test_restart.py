@@ -1,5 +1,7 @@
 """Restart intensity against a naive count of all restarts."""
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,3 +40,13 @@ def test_the_first_restart_is_at_once() -> None:
     verdicts = [window.died(now=number * 0.01) for number in range(6)]
     assert verdicts == [Restart(0.0), Restart(0.1), Restart(0.2), Restart(0.3), Restart(0.3), GiveUp()]
     assert window.died(now=31.0) == Restart(0.0)
+
+
+@given(st.randoms(use_true_random=False), st.integers(1, 9))
+def test_who_is_killed_every_few_seconds_for_ten_minutes_is_not_given_up(rng: random.Random, children: int) -> None:
+    """One of our processes is killed every 3 to 8 s, at random, each time as soon as it is back: all come back."""
+    windows = [RestartWindow(RestartLimit()) for _ in range(children)]
+    now = 0.0
+    while now < 600.0:
+        now += rng.uniform(3.0, 8.0)
+        assert isinstance(rng.choice(windows).died(now=now), Restart)

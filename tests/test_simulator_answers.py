@@ -34,7 +34,7 @@ def test_prompt_tokens_follow_the_published_rule() -> None:
     st.text(max_size=300),
     st.integers(1, 80),
     st.integers(1, 80),
-    st.sampled_from(["echo", "fixed", "digest"]),
+    st.sampled_from(["echo", "fixed", "digest", "summary"]),
 )
 def test_no_answer_passes_its_cap(text: str, cap: int, wanted: int, mode: Any) -> None:
     """In every mode the text has the tokens it is booked with, at most the cap; a cut one says so."""
@@ -63,6 +63,20 @@ def test_a_digest_names_every_marked_path() -> None:
     lines = write_reply(Answer(mode="digest"), request, cap=1000).text.splitlines()
     assert lines[::2] == ["## a/b.py", "## c.md", "## d"]
     assert all(path in line for path, line in zip(["a/b.py", "c.md", "d"], lines[1::2], strict=True))
+
+
+def test_a_summary_tells_one_text_from_another() -> None:
+    """Another text below a path changes that path's sentence and no other."""
+
+    def lines(text: str) -> list[str]:
+        request = parse_chat(chat(f"=== a/b.py (lines 1-1)\n{text}\n\n=== c.md\nthe same"))
+        return write_reply(Answer(mode="summary"), request, cap=1000).text.splitlines()
+
+    one, two = lines("code"), lines("other code")
+    assert one[::2] == two[::2] == ["## a/b.py", "## c.md"]
+    assert one[1] != two[1]
+    assert one[3] == two[3]
+    assert one == lines("code")
 
 
 def test_the_content_hash_sees_the_users_messages_only() -> None:

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from understudy.cluster.status import show
-from understudy.protocols.jobs import ChildStatus, JobStatus, Status, TenantStatus
+from understudy.protocols.jobs import ChildStatus, JobStatus, QueueStatus, Status, TenantStatus
 from understudy.protocols.messages import ProviderSnapshot
 from understudy.supervisors.budgets import Purse, Spending
 from understudy.supervisors.children import SUPERVISOR, core_children
@@ -118,7 +118,8 @@ class Method:
 @pytest.mark.parametrize("failing", [False, True])
 async def test_the_director_asks_its_supervisor(failing: bool) -> None:
     """Jobs and what tenants have spent stand in the status; a Supervisor that does not answer leaves them out."""
-    director = Director("director", "test", spawner=None, fingerprint="x")  # type: ignore[arg-type]
+    spawner = types.SimpleNamespace(wake=lambda: False)
+    director = Director("director", "test", spawner=spawner, fingerprint="x")
     list(director._tree.ensure(core_children(1), now=0.0))
     director._tree.up(SUPERVISOR, 1, now=0.0)
     tenants: object = RuntimeError("gone") if failing else [TenantStatus("search", 7)]
@@ -127,3 +128,16 @@ async def test_the_director_asks_its_supervisor(failing: bool) -> None:
     found = msgspec.msgpack.decode(await director.status(), type=Status)
     assert found.jobs == tuple(jobs)
     assert found.tenants == (() if failing else (TenantStatus("search", 7),))
+
+
+def test_the_queue_and_the_journal_are_shown_where_there_is_something_to_say() -> None:
+    """Jobs that wait by priority, dead letters, the journal's URL with its references, and why all work waits."""
+    assert "queue" not in printed(Status(CHILDREN))
+    queue = QueueStatus({0: 3, 9: 40_000}, delayed=2, running=64, dead=1, oldest_s=75.0)
+    url = "postgresql://me:${PASSWORD}@db/journal"
+    page = printed(Status(CHILDREN, queue=queue, journal=url, journal_paused="journal: the disk is full"))
+    assert "all work waits: journal: the disk is full" in page
+    assert url in page
+    [line] = [line for line in page.splitlines() if line.startswith("p0: 3, p9: 40,000")]
+    assert [word for word in ("40,003", "2", "64", "1") if word not in line.split()] == []
+    assert max(map(len, page.splitlines())) <= 80

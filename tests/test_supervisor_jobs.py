@@ -81,7 +81,7 @@ async def test_who_does_not_read_is_asked_nothing_more(world: JobWorld, monkeypa
     await world.until(lambda: job.log.full and not job.core.running)
     assert not driving.done()
     assert len(job.log) <= 30 + 2 * 2 * 4
-    assert len(job.core._waiting) == BLOCKS_WAITING
+    assert len(job.core.book.waiting) == BLOCKS_WAITING
     found, last = await answers(world, "j")
     await driving
     assert (len(found), last.state) == (blocks * 5, "done")

@@ -271,6 +271,15 @@ class Hedger:
         self.out = self.late = 0
         self._classes: dict[tuple[str, str], _Class] = {}
 
+    @property
+    def credit(self) -> int:
+        """What was earned and not spent: millionths of a hedge."""
+        return self._credit
+
+    def restore(self, credit: int) -> None:
+        """What an earlier process had earned and not spent, and which has no call out any more."""
+        self._credit = min(self._cap, self._credit + credit)
+
     def began(self, key: str, size: str, *, now: float) -> None:
         """A logical call began; `key` is `account/model`, `size` its class by `size_class`."""
         self._credit = min(self._cap, self._credit + self._earned)

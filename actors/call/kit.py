@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from ...protocols.chat import ChatRequest, Usage
@@ -129,6 +129,11 @@ class Kit:
         if known is None:
             known = self._hedgers[route] = Hedger(settings, rng=self.rng)
         return known
+
+    @property
+    def hedgers(self) -> Mapping[str, Hedger]:
+        """The hedgers by route, of those routes that were called."""
+        return self._hedgers
 
     def answers(self, route: str) -> AnswerCache | None:
         """The answers that a route keeps, if it does."""

@@ -2,7 +2,7 @@
 
 import os
 import random
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,11 +16,13 @@ from ...protocols.references import resolve
 from ...protocols.wire.formats import codec
 from ..channel.channel import Channel, HttpChannel
 from ..channel.lease import Lease
+from ..journal.api import Journal
 from ..mailbox.post import Post
 from ..prices import PriceBook
 from ..provider.naming import provider_name
 from .caller import Caller
 from .kit import Kit
+from .saving import Saving
 
 if TYPE_CHECKING:
     from ..channel.transport import AiohttpTransport
@@ -49,9 +51,16 @@ class Switchboard:
     Args:
         post: the actor's post office; grants and revocations are heard there.
         environ: where secrets are looked up, when a connection is opened and not before.
+        journal: gives the Journal, where there may be one: what hedges were earned by its jobs outlives the process.
     """
 
-    def __init__(self, post: Post, *, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        post: Post,
+        *,
+        environ: Mapping[str, str] | None = None,
+        journal: Callable[[], Journal] | None = None,
+    ) -> None:
         self._post = post
         self._environ = os.environ if environ is None else environ
         self._kits: dict[bytes, Kit] = {}
@@ -59,6 +68,7 @@ class Switchboard:
         #: By Provider and share.
         self._channels: dict[tuple[str, str], HttpChannel] = {}
         self._embedded: dict[str, Channel] = {}
+        self._saving = Saving(post.name, journal) if journal is not None else None
         post.on(LeaseGrant, self._granted)
         post.on(Revoke, self._revoked)
         post.on(Down, self._down)
@@ -68,6 +78,8 @@ class Switchboard:
     def caller(self, spec: JobSpec) -> Caller:
         """The caller for a job. Raises `ConfigError` when a reference in its configuration leads nowhere."""
         kit = self._kit(spec.config)
+        if self._saving is not None and spec.journal != "off":
+            self._saving.watch(spec.config, kit)
         share = share_of(spec, kit.config)
         channels = {name: self._channel(name, account, share) for name, account in kit.config.accounts.items()}
         options = CallOptions(tenant=spec.tenant, job=spec.id, weight=spec.weight, interactive=spec.interactive)
@@ -76,9 +88,10 @@ class Switchboard:
     async def end(self, spec: JobSpec) -> None:
         """The job is over: its permits go back."""
         share = share_of(spec, self._kit(spec.config).config)
-        mine = [key for key in self._channels if key[1] == share.id]
-        for key in mine:
-            await self._channels.pop(key).close()
+        # All at once: while one is closed the job may be begun anew, with channels of its own.
+        mine = [self._channels.pop(key) for key in list(self._channels) if key[1] == share.id]
+        for channel in mine:
+            await channel.close()
 
     def _kit(self, config: bytes) -> Kit:
         known = self._kits.get(config)
@@ -166,6 +179,8 @@ class Switchboard:
 
     async def close(self) -> None:
         """Gives every permit back, then closes every socket."""
+        if self._saving is not None:
+            await self._saving.close()
         for channel in (*self._channels.values(), *self._embedded.values()):
             await channel.close()
         for transport in self._transports.values():

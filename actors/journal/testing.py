@@ -43,7 +43,7 @@ class MemoryJournal:
         self._steps: dict[str, dict[tuple[int, int, str], StepRow]] = {}
         self._spent: dict[tuple[int, str, str], SpentRow] = {}
         self._values: dict[str, bytes] = {}
-        self._keys: dict[bytes, Recalled] = {}
+        self._keys: dict[bytes, tuple[str, int, int]] = {}
 
     @property
     def paused(self) -> str:
@@ -87,7 +87,8 @@ class MemoryJournal:
         known = self._answers.setdefault(answer.job, {})
         if answer.place not in known:
             known[answer.place] = answer
-            self._keys.update({key: Recalled(answer.data, part) for part, key in enumerate(answer.keys) if key})
+            found = {key: (answer.job, answer.place, part) for part, key in enumerate(answer.keys) if key}
+            self._keys.update(found)
 
     def _readable(self) -> None:
         if self._pause:
@@ -143,7 +144,12 @@ class MemoryJournal:
     async def recall(self, keys: Sequence[bytes]) -> list[Recalled | None]:
         """See `Journal`."""
         self._readable()
-        return [self._keys.get(key) for key in keys]
+        return [self._recalled(key) for key in keys]
+
+    def _recalled(self, key: bytes) -> Recalled | None:
+        job, place, part = self._keys.get(key, ("", 0, 0))
+        answer = self._answers.get(job, {}).get(place)
+        return Recalled(answer.data, part) if answer else None
 
     async def values(self, prefix: str) -> dict[str, bytes]:
         """See `Journal`."""
@@ -159,13 +165,15 @@ class MemoryJournal:
         """See `Journal`."""
         self._readable()
         old = [row for row in self._jobs.values() if row.state in _OVER and not row.parent and row.updated < before]
-        gone = [*jobs, *(row.id for row in sorted(old, key=lambda row: row.updated) if row.id not in jobs)]
+        named = [job for job in dict.fromkeys(jobs) if job in self._jobs]
+        gone = [*named, *(row.id for row in sorted(old, key=lambda row: (row.updated, row.id)) if row.id not in named)]
         gone = gone[:most] if most else gone
-        gone += [row.id for row in self._jobs.values() if row.parent in gone]
-        tables = (self._jobs, self._specs, self._blocks, self._answers, self._notes, self._steps)
-        for table in tables:
+        for parent in gone:  # and so their children's children
+            gone += [row.id for row in self._jobs.values() if row.parent == parent and row.id not in gone]
+        for table in (self._jobs, self._specs, self._blocks, self._answers, self._notes, self._steps):
             for job in gone:
                 table.pop(job, None)
+        self._keys = {key: found for key, found in self._keys.items() if found[0] not in gone}
         return Swept(len(gone), 0, 0)
 
 

@@ -4,24 +4,25 @@ import asyncio
 import dataclasses
 import importlib
 import threading
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any
 
 from ...protocols.envelope import Envelope
 from ...protocols.errors import ActorDied, UnderstudyError
 from ...protocols.jobs import JobSpec
-from ...protocols.messages import CancelJob, ItemDone, JobBroken, Results, Slice
+from ...protocols.messages import CancelJob, Down, Held, HoldAsk, Holds, ItemDone, JobBroken, Results, Slice, Taken
 from ..call.caller import Caller
 from ..call.switchboard import Switchboard
-from ..interpreter import Attached, Interpreter, Resumable, load
+from ..interpreter import Attached, Interpreter, Remembering, Resumable, load
+from ..journal.api import Journal
+from ..mailbox.persist import persist
 from ..mailbox.ray_peer import in_ray_thread
-from ..shell import ActorShell, log
+from ..shell import ActorShell, OwnJournal, log
+from .begun import TOGETHER, Begun
 from .blocks import BlockGone, Blocks, decode_spec
-from .core import Item, MapperCore
-from .host import FLUSH_S, MapperHost
-
-FLUSH_COUNT: Final = 128
-FLUSH_BYTES: Final = 64_000
-"""Results are told after so many items or bytes, or 50 ms: a message costs about 1 ms of CPU in all."""
+from .core import NEVER_BEGUN, Item, MapperCore
+from .host import MapperHost
+from .reporting import Reporting
 
 
 @dataclasses.dataclass(slots=True)
@@ -33,10 +34,9 @@ class _Work:
     interpreter: Interpreter
     caller: Caller
     host: MapperHost
+    reporting: Reporting
+    begun: Begun | None = None
     tasks: set[asyncio.Task[None]] = dataclasses.field(default_factory=set)
-    done: list[ItemDone] = dataclasses.field(default_factory=list)
-    weight: int = 0
-    timer: asyncio.TimerHandle | None = None
 
 
 def _preload(paths: tuple[str, ...]) -> None:
@@ -45,10 +45,23 @@ def _preload(paths: tuple[str, ...]) -> None:
         getattr(importlib.import_module(module), name)()
 
 
-class Mapper(ActorShell):
-    """Works on slices. It knows nothing but what is in its hands; when it dies, its slices go to others."""
+def _line(error: BaseException) -> str:
+    return str(error).split("\n", 1)[0] or type(error).__name__
 
-    def __init__(self, name: str, namespace: str, preload: tuple[str, ...] = ()) -> None:
+
+class Mapper(ActorShell):
+    """Works on slices. It knows nothing but what is in its hands; when it dies, its slices go to others.
+
+    When its Supervisor dies it goes on with what it has; the successor asks for that, and for what was answered.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        namespace: str,
+        preload: tuple[str, ...] = (),
+        journal: Callable[[], Journal] | None = None,
+    ) -> None:
         super().__init__(name, namespace)
         if preload:  # in a thread: a slice that comes sooner does not wait for it
             threading.Thread(target=_preload, args=(preload,), daemon=True).start()
@@ -57,9 +70,13 @@ class Mapper(ActorShell):
         self._opening: dict[str, asyncio.Task[_Work]] = {}
         self._blocks = Blocks(self._fetch)
         self._homes: dict[str, str] = {}
-        self._board = Switchboard(self.post)
+        self._own = OwnJournal(namespace, journal)
+        self._board = Switchboard(self.post, journal=self._own)
         self.post.on(Slice, self._slice)
         self.post.on(CancelJob, self._cancel)
+        self.post.on(Taken, self._taken)
+        self.post.on(HoldAsk, self._hold)
+        self.post.on(Down, self._down)
 
     # Slices -----------------------------------------------------------------------------------------------------------
 
@@ -67,19 +84,19 @@ class Mapper(ActorShell):
         # At once, not in the task: the job may be cancelled by the next message of the same batch.
         self._homes[piece.job] = envelope.sender
         self._core.take(piece)
-        self.post.spawn(self._begin(piece, envelope.sender))
+        self.post.spawn(self._begin(piece.job, envelope.sender))
 
-    async def _begin(self, piece: Slice, home: str) -> None:
+    async def _begin(self, job: str, home: str) -> None:
         try:
-            work = await self._open(piece.job, home)
+            work = await self._open(job, home)
         except Exception as error:  # noqa: BLE001 - a job that can't be opened is answered, item by item, by its cause
-            if piece.job in self._homes:
-                await self._refuse(piece, home, error)
+            if job in self._homes:
+                await self._refuse(job, home, error)
             return
-        if piece.job in self._homes:
+        if job in self._homes:
             self._staff(work)
         else:  # cancelled while it was opened
-            self._work.pop(piece.job, None)
+            self._work.pop(job, None)
             await self._board.end(work.spec)
 
     async def _open(self, job: str, home: str) -> _Work:
@@ -93,11 +110,22 @@ class Mapper(ActorShell):
         return await asyncio.shield(task)
 
     async def _load(self, job: str, home: str) -> _Work:
-        spec = decode_spec(await (await self._handle(home)).spec.remote(job))
-        host = MapperHost(self.post, home, spec, lambda: self._handle(home))
-        work = _Work(home, spec, load(spec), self._board.caller(spec), host)
+        async def told() -> bytes:
+            data: bytes = await (await self._handle(home)).spec.remote(job)
+            return data
+
+        spec = decode_spec(await persist(told))
+        host = MapperHost(self.post, home, spec, lambda: self._handle(home), self._own)
+        reporting = Reporting(self.post, home, spec, host, lambda: not self._core.held(job))
+        work = _Work(home, spec, load(spec), self._board.caller(spec), host, reporting)
+        if spec.journal == "ahead":
+            work.begun = Begun(self._own, job)
         if isinstance(work.interpreter, Attached):
             work.interpreter.attach(host)
+        if isinstance(work.interpreter, Remembering) and spec.journal != "off" and not spec.fresh:
+            from ..journal.memory import JournalMemory  # noqa: PLC0415 - only where somebody remembers
+
+            work.interpreter.remember(JournalMemory(self._own()))
         self._work[job] = work
         return work
 
@@ -110,26 +138,31 @@ class Mapper(ActorShell):
             raise ActorDied(f"there is no actor {name}") from error
 
     async def _fetch(self, job: str, number: int) -> bytes:
-        handle = await self._handle(self._homes[job])
-        references = await handle.block.remote(job, number)
-        if not references:
-            raise BlockGone(f"block {number} of {job} is needed by nobody any more")
-        data: bytes = await references[0]
-        return data
+        async def fetched() -> bytes:
+            references = await (await self._handle(self._homes[job])).block.remote(job, number)
+            if not references:
+                raise BlockGone(f"block {number} of {job} is needed by nobody any more")
+            data: bytes = await references[0]
+            return data
 
-    async def _refuse(self, piece: Slice, home: str, error: Exception) -> None:
-        text = str(error).split("\n", 1)[0] or type(error).__name__
-        log.warning("job_not_opened", job=piece.job, cause=text)
-        self._core.cancel(piece.job)
-        try:
-            block = await self._blocks.get(piece.job, piece.block)
-        except BlockGone:
-            return
-        except Exception:  # noqa: BLE001 - without its block an item has no number to be answered by
-            self.post.tell(home, JobBroken(piece.job, text), job=piece.job)
-            return
-        done = tuple(ItemDone(block.first + place, error=text) for place in range(piece.start, piece.stop))
-        self.post.tell(home, Results(piece.job, done), job=piece.job)
+        return await persist(fetched)
+
+    async def _refuse(self, job: str, home: str, error: Exception) -> None:
+        text = _line(error)
+        log.warning("job_not_opened", job=job, cause=text)
+        blocks: dict[int, list[int]] = {}
+        for item in self._core.cancel(job):
+            blocks.setdefault(item.block, []).append(item.place)
+        for number, places in blocks.items():
+            try:
+                block = await self._blocks.get(job, number)
+            except BlockGone:
+                continue
+            except Exception:  # noqa: BLE001 - without its block an item has no number to be answered by
+                self.post.tell(home, JobBroken(job, text), job=job)
+                return
+            done = tuple(ItemDone(block.first + place, error=text) for place in places)
+            self.post.tell(home, Results(job, done), job=job)
 
     # Items ------------------------------------------------------------------------------------------------------------
 
@@ -150,71 +183,94 @@ class Mapper(ActorShell):
             try:
                 block = await self._blocks.get(job, item.block)
             except BlockGone:
-                self._core.ended(job)
-                item = self._core.start(job, width)
-                continue
+                self._core.ended(item)
             except Exception as error:  # noqa: BLE001 - without its block an item has no number to be answered by
                 text = f"{self.name} can't fetch block {item.block}: {type(error).__name__}: {error}"
+                self._core.ended(item)
                 self.post.tell(work.home, JobBroken(job, text.split("\n", 1)[0]), job=job)
                 return
-            done = await self._map(work, block.first + item.place, block.items[item.place], item.state)
-            self._core.ended(job)
-            self._tell(work, done)
+            else:
+                if self._core.runs(item):  # not given up meanwhile
+                    done = await self._map(work, block.first + item.place, block.items[item.place], item)
+                    self._core.ended(item)
+                    work.reporting.add(done)
             item = self._core.start(job, width)
 
-    async def _map(self, work: _Work, number: int, item: bytes, state: bytes) -> ItemDone:
+    async def _map(self, work: _Work, number: int, data: bytes, item: Item) -> ItemDone:
         try:
-            if not state:
-                return await work.interpreter.map(number, item, work.caller)
+            if item.era != NEVER_BEGUN and work.begun is not None:
+                rows = await work.begun.rows(number, lambda: self._begun_before(work.spec.id))
+                work.host.begin(number, item.era, rows, again=True)
+            if not item.state:
+                return await work.interpreter.map(number, data, work.caller)
             if isinstance(work.interpreter, Resumable):
-                return await work.interpreter.resume(number, item, work.caller, state)
+                return await work.interpreter.resume(number, data, work.caller, item.state)
             return ItemDone(number, error=f"{work.spec.interpreter} can't go on with what was parked: no `resume`")
         except UnderstudyError as error:
             return ItemDone(number, error=str(error))
         except Exception as error:  # noqa: BLE001 - a fault in one item's interpretation keeps all others
             log.exception("item_failed", job=work.spec.id, item=number)
             return ItemDone(number, error=f"{type(error).__name__}: {error}"[:500])
+        finally:
+            work.host.end(number)
 
-    # Results ----------------------------------------------------------------------------------------------------------
+    def _begun_before(self, job: str) -> list[int]:
+        waiting = [(self._blocks.first(job, item.block), item) for item in self._core.begun_before(job, TOGETHER)]
+        return [first + item.place for first, item in waiting if first is not None]
 
-    def _tell(self, work: _Work, done: ItemDone) -> None:
-        work.done.append(done)
-        work.weight += 64 + len(done.data) + len(done.error) + len(done.parked)
-        full = len(work.done) >= FLUSH_COUNT or work.weight >= FLUSH_BYTES
-        if full or not self._core.held(work.spec.id):
-            self._flush(work)
-        elif work.timer is None:
-            work.timer = asyncio.get_running_loop().call_later(FLUSH_S, self._flush, work)
+    # The Supervisor ---------------------------------------------------------------------------------------------------
 
-    def _flush(self, work: _Work) -> None:
-        if work.timer is not None:
-            work.timer.cancel()
-            work.timer = None
-        work.host.flush()  # what happened to a step is told before its item is
-        if work.done:
-            done, weight = tuple(work.done), work.weight
-            work.done, work.weight = [], 0
-            self.post.tell(work.home, Results(work.spec.id, done), job=work.spec.id, weight=weight)
+    def _taken(self, _: Envelope, taken: Taken) -> None:
+        work = self._work.get(taken.job)
+        if work is not None:
+            work.reporting.telling.untaken.take(taken.serial)
+
+    def _hold(self, envelope: Envelope, ask: HoldAsk) -> Holds:
+        mine = [job for job, home in self._homes.items() if home == envelope.sender]
+        for job in mine:
+            if job not in ask.jobs:
+                self._drop(job)
+        return Holds(tuple(self._held(job) for job in mine if job in ask.jobs))
+
+    def _held(self, job: str) -> Held:
+        work = self._work.get(job)
+        items = tuple(self._core.hold(job, lambda block: self._blocks.first(job, block)))
+        if work is None:
+            return Held(job, items)
+        if work.begun is not None:
+            work.begun.forget()
+        self._staff(work)  # what was given up has left room
+        return Held(job, items, work.reporting.held(), work.reporting.telling.untaken.serial)
 
     def _cancel(self, _: Envelope, cancel: CancelJob) -> None:
-        self._core.cancel(cancel.job)
-        self._blocks.forget(cancel.job)
-        self._homes.pop(cancel.job, None)
-        work = self._work.pop(cancel.job, None)
+        self._drop(cancel.job)
+
+    def _drop(self, job: str) -> None:
+        self._core.cancel(job)
+        self._blocks.forget(job)
+        self._homes.pop(job, None)
+        work = self._work.pop(job, None)
         if work is None:
             return
-        self._flush(work)  # what was answered has been paid for, and stands on the bill
+        work.reporting.close()
         for task in work.tasks:  # cancelling a task closes its socket and gives its permit back
             task.cancel()
         self.post.spawn(self._board.end(work.spec))
 
+    def _down(self, _: Envelope, down: Down) -> None:
+        self.on_peer_down(down.name)
+
     def on_peer_down(self, name: str) -> None:
-        """A Provider can't be reached: its channel asks the successor."""
+        """A Provider's channel asks the successor; what a Supervisor was told is told again, until it is taken."""
         self._board.provider_down(name)
+        for work in self._work.values():
+            if work.home == name:
+                work.reporting.telling.doubt()
 
     async def stop(self) -> None:
         """Closes the sockets and gives the permits back."""
         for job in list(self._work):
-            self._cancel(Envelope("", "", CancelJob(job)), CancelJob(job))
+            self._drop(job)
         await self._board.close()
+        await self._own.close()
         await super().stop()

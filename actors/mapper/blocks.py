@@ -45,6 +45,8 @@ class Blocks:
         self._loading: dict[tuple[str, int], asyncio.Task[Block]] = {}
         self._sizes: dict[tuple[str, int], int] = {}
         self._bytes = 0
+        #: Number of the first item of each block that was ever here, by job: what its items are called outlives it.
+        self._firsts: dict[str, dict[int, int]] = {}
 
     async def get(self, job: str, number: int) -> Block:
         """The block, fetched from whoever holds the job when it is not here."""
@@ -64,10 +66,17 @@ class Blocks:
         data = await self._fetch(job, number)
         self._weigh((job, number), len(data))
         first, items = msgspec.msgpack.decode(data, type=tuple[int, list[bytes]])
+        if (job, number) in self._loading:
+            self._firsts.setdefault(job, {})[number] = first
         return Block(first, items)
+
+    def first(self, job: str, number: int) -> int | None:
+        """The number of the block's first item, where the block is or was here; None otherwise."""
+        return self._firsts.get(job, {}).get(number)
 
     def forget(self, job: str) -> None:
         """Drops a job's blocks."""
+        self._firsts.pop(job, None)
         for key in [key for key in self._loading if key[0] == job]:
             self._drop(key)
 

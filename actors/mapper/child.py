@@ -1,42 +1,54 @@
 """A job that works for one item of another: its driver is the Mapper that has the item in hand."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
 import msgspec
+import structlog
 
 from ...protocols.errors import ActorDied, UnderstudyError
 from ...protocols.jobs import LIVE, JobSpec, Page
+from ..mailbox.persist import is_gone, persist
 from .blocks import pack_block
+
+log = structlog.get_logger(__name__)
 
 BLOCK_BYTES: Final = 1_000_000
 """A block is fetched whole by each Mapper that works on it."""
 
+_leaving: set[asyncio.Task[None]] = set()
+"""Children that are being cancelled: nobody waits for it, and a task that nobody holds may be collected."""
+
 
 class ChildJob:
-    """See `understudy.actors.interpreter.Child`.
+    """See `understudy.actors.interpreter.Child`. It outlives its Supervisor: what that left open it asks the successor.
 
     Args:
         spec: the job, with its parent.
         mapper: the Mapper that drives it; the job ends when that dies.
         handle: finds the Supervisor's handle.
         nodes: of its reduce tree, where that was drawn before.
+        again: which items of one that is there already are tried again.
     """
 
-    def __init__(self, spec: JobSpec, mapper: str, handle: Callable[[], Awaitable[Any]], *, nodes: int = 0) -> None:
+    def __init__(
+        self, spec: JobSpec, mapper: str, handle: Callable[[], Awaitable[Any]], *, nodes: int = 0, again: str = ""
+    ) -> None:
         self.spec = spec
         self._mapper = mapper
         self._find = handle
         self._nodes = nodes
+        self._again = again
         self._handle: Any = None
-        self._count = 0
+        #: Items and blocks that were added.
+        self._count = self._blocks = 0
         self._over = False
 
     async def __aenter__(self) -> Self:
-        self._handle = await self._find()
         try:
-            await self._ask("open_child", msgspec.msgpack.encode(self.spec), self._mapper, self._nodes)
+            await self._ask("open_child", msgspec.msgpack.encode(self.spec), self._mapper, self._nodes, self._again)
         except BaseException:  # it may have begun
             self._cancel()
             raise
@@ -50,11 +62,29 @@ class ChildJob:
 
     def _cancel(self) -> None:
         # Not waited for: whoever leaves is being cancelled himself, often with many others.
-        self._handle.cancel.remote(self.spec.id)
+        task = asyncio.get_running_loop().create_task(self._leave())
+        _leaving.add(task)
+        task.add_done_callback(_leaving.discard)
+
+    async def _leave(self) -> None:
+        try:
+            await self._ask("cancel", self.spec.id)
+        except Exception as error:  # noqa: BLE001 - there is no Supervisor any more, or it knows no such job
+            log.info("child_not_cancelled", job=self.spec.id, cause=str(error).split("\n", 1)[0])
 
     async def _ask(self, method: str, *arguments: Any) -> Any:
+        async def attempt() -> Any:
+            if self._handle is None:
+                self._handle = await self._find()
+            try:
+                return await getattr(self._handle, method).remote(*arguments)
+            except Exception as error:
+                if is_gone(error):
+                    self._handle = None
+                raise
+
         try:
-            return await getattr(self._handle, method).remote(*arguments)
+            return await persist(attempt)
         except Exception as error:
             raise self._plain(error) from error
 
@@ -63,9 +93,7 @@ class ChildJob:
         cause = getattr(error, "cause", error)
         if isinstance(cause, UnderstudyError):
             return cause
-        from ray.exceptions import RayActorError  # noqa: PLC0415 - only where Ray has been called
-
-        return ActorDied(f"the supervisor of {self.spec.id} died") if isinstance(error, RayActorError) else error
+        return ActorDied(f"the supervisor of {self.spec.id} died") if is_gone(error) else error
 
     async def add(self, items: Sequence[bytes]) -> None:
         """More items, in blocks of about a megabyte.
@@ -86,7 +114,9 @@ class ChildJob:
 
     async def _add(self, block: Sequence[bytes]) -> None:
         first, self._count = self._count, self._count + len(block)
-        await self._ask("add_block", self.spec.id, len(block), pack_block(first, block))
+        number, self._blocks = self._blocks, self._blocks + 1
+        # By number: a block that the Supervisor had taken before it died is not taken twice.
+        await self._ask("add_block", self.spec.id, len(block), pack_block(first, block), number)
 
     async def seal(self) -> None:
         """No more items will come."""

@@ -3,15 +3,17 @@
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from ...protocols.errors import MailboxFull
 from ...protocols.jobs import JobSpec
+from ...protocols.journal import StepRow
 from ...protocols.messages import StepEvent, Steps
 from ..interpreter import StepLog
+from ..journal.api import Journal
 from ..mailbox.post import Post
 from .child import ChildJob
 
@@ -28,14 +30,24 @@ class MapperHost:
         home: the Supervisor of the job.
         spec: the job.
         handle: finds that Supervisor's handle.
+        journal: where finished steps are kept; asked for only when there is one.
     """
 
-    def __init__(self, post: Post, home: str, spec: JobSpec, handle: Callable[[], Awaitable[Any]]) -> None:
+    def __init__(
+        self,
+        post: Post,
+        home: str,
+        spec: JobSpec,
+        handle: Callable[[], Awaitable[Any]],
+        journal: Callable[[], Journal],
+    ) -> None:
         self.name = post.name
         self._post = post
         self._home = home
         self._spec = spec
         self._handle = handle
+        self._journal = journal
+        self._logs: dict[int, StepLog] = {}
         #: What is not told yet; when steps happen faster than they can be told, the oldest are lost.
         self._events: deque[StepEvent] = deque(maxlen=EVENTS_MOST)
         self._timer: asyncio.TimerHandle | None = None
@@ -62,10 +74,24 @@ class MapperHost:
             with contextlib.suppress(MailboxFull):  # who can't be told in time loses events, and no item fails for it
                 self._post.tell(self._home, Steps(self._spec.id, events), job=self._spec.id, weight=weight)
 
-    def steps(self, number: int) -> StepLog | None:  # noqa: ARG002 - filled in with the Journal's client
+    def steps(self, number: int) -> StepLog | None:
         """See `understudy.actors.interpreter.Host`."""
-        return None
+        if self._spec.journal == "ahead" and number not in self._logs:
+            self.begin(number, 0, (), again=False)
+        return self._logs.get(number)
 
-    def children(self, spec: JobSpec, *, nodes: int = 0) -> ChildJob:
+    def begin(self, number: int, era: int, rows: Sequence[StepRow], *, again: bool) -> None:
+        """An item is worked on in that era; `again` where it was begun before, and these steps of it are known."""
+        # Only jobs with steps need it, and the module that keeps them.
+        from ..journal.steps import ItemSteps  # noqa: PLC0415
+
+        self._logs[number] = ItemSteps(self._journal(), self._spec.id, number, era=era, again=again, rows=rows)
+
+    def end(self, number: int) -> None:
+        """The item is not worked on any more."""
+        self._logs.pop(number, None)
+
+    def children(self, spec: JobSpec, *, nodes: int = 0, again: str = "") -> ChildJob:
         """A job that works for an item of this one; it begins when it is entered."""
-        return ChildJob(msgspec.structs.replace(spec, parent=self._spec.id), self.name, self._handle, nodes=nodes)
+        child = msgspec.structs.replace(spec, parent=self._spec.id)
+        return ChildJob(child, self.name, self._handle, nodes=nodes, again=again)

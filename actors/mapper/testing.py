@@ -13,11 +13,13 @@ from ..interpreter import Host
 
 
 class Items:
-    """Each item is an order: `["say", text]`, `["ask", paths]`, `["child", count]`, `["hang"]`, `["step"]`."""
+    """Each item is an order, as `["say", text]`: the others are `ask`, `child`, `hang`, `step`, and `boom`."""
 
     #: What was run in this process, as (item, "map" or "resume"), and how many hang.
     ran: ClassVar[list[tuple[int, str]]] = []
     hanging: ClassVar[int] = 0
+    #: `["boom"]` fails while this is False.
+    mended: ClassVar[bool] = False
 
     def __init__(self, spec: JobSpec) -> None:
         self.spec = spec
@@ -26,7 +28,7 @@ class Items:
     @classmethod
     def reset(cls) -> None:
         """Forgets what ran."""
-        cls.ran, cls.hanging = [], 0
+        cls.ran, cls.hanging, cls.mended = [], 0, False
 
     def attach(self, host: Host) -> None:
         """Where it works."""
@@ -40,6 +42,8 @@ class Items:
             return park(number, b"begun", rest[0])
         if order == "child":
             return await self._child(number, rest[0])
+        if order == "boom" and not self.mended:
+            return ItemDone(number, error="boom", attempts=1, cost=1)
         if order == "hang":
             await self._hang()
         if order == "step":

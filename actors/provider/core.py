@@ -63,6 +63,15 @@ class ProviderCore:
         if not fresh:
             self.limiter.fill(now=now)
 
+    def presume_used(self, *, now: float, age_s: float) -> None:
+        """An earlier Provider may have granted the whole quota until `age_s` ago."""
+        self.limiter.fill(now=now - age_s)
+
+    @property
+    def guard_s(self) -> float:
+        """How long a request may be under way before the account counts it; with what a lease may be late, seconds."""
+        return self.limiter.guard_s + self.limiter.ttl_s
+
     # Events -----------------------------------------------------------------------------------------------------------
 
     def ask(self, sender: str, ask: LeaseAsk, *, cause: str, now: float) -> list[Say]:

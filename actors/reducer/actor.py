@@ -1,199 +1,179 @@
 """The Reducer actor: the shell that merges nodes as soon as their tree says they are ready."""
 
-import asyncio
 import dataclasses
-from collections.abc import Mapping
-from typing import cast
+from collections.abc import Callable
 
 from ...protocols.envelope import Envelope
-from ...protocols.errors import ConfigError, UnderstudyError
 from ...protocols.jobs import JobSpec
-from ...protocols.messages import Absorb, CancelJob, ItemDone, JobBroken, NodesDone, ReduceOpen, Sealed
+from ...protocols.messages import (
+    Absorb,
+    CancelJob,
+    Down,
+    Held,
+    HoldAsk,
+    Holds,
+    JobBroken,
+    ReduceOpen,
+    Sealed,
+    Taken,
+)
 from ..call.caller import Caller
 from ..call.switchboard import Switchboard
-from ..interpreter import Interpreter, load
+from ..interpreter import Interpreter, Remembering, load
+from ..journal.api import Journal
+from ..mailbox.persist import persist
 from ..mailbox.ray_peer import RayPeer, ray_resolver
+from ..mailbox.telling import Telling
 from ..mapper.blocks import decode_spec
-from ..shell import ActorShell, log
-from .core import TreeCore
-from .growing import Merge
-from .merging import Growing, Merging
+from ..shell import ActorShell, OwnJournal
+from .trees import DrawnTree, GrownTree, Node, nodes_done
 
 
 @dataclasses.dataclass(slots=True)
-class _Tree:
-    """A job's tree that was drawn before, as the Reducer holds it."""
+class _Work:
+    """A job as a Reducer sees it."""
 
     home: str
     spec: JobSpec
-    interpreter: Interpreter
-    caller: Caller
-    core: TreeCore
-    #: Answers of nodes that their parents still need.
-    answers: dict[int, ItemDone] = dataclasses.field(default_factory=dict)
-    tasks: set[asyncio.Task[None]] = dataclasses.field(default_factory=set)
-
-    def cancel(self) -> None:
-        """Stops all merges."""
-        for task in self.tasks:
-            task.cancel()
-
-
-@dataclasses.dataclass(slots=True)
-class _Grown:
-    """A job's tree that grows while answers come."""
-
-    home: str
-    spec: JobSpec
-    merging: Merging
-    #: True once the Supervisor was told which node is the root.
-    rooted: bool = False
-
-    def cancel(self) -> None:
-        """Stops all merges."""
-        self.merging.cancel()
+    tree: DrawnTree | GrownTree
+    telling: Telling[Node]
 
 
 class Reducer(ActorShell):
-    """Holds partial reduce trees. When it dies, its Supervisor tells its successor all answers again."""
+    """Holds partial reduce trees. When it dies, its Supervisor tells its successor all answers again.
 
-    def __init__(self, name: str, namespace: str) -> None:
+    When its Supervisor dies it goes on with what it has; the successor tells it everything again, which counts once,
+    and is told again of all nodes that the predecessor had not taken.
+    """
+
+    def __init__(self, name: str, namespace: str, journal: Callable[[], Journal] | None = None) -> None:
         super().__init__(name, namespace)
-        self._trees: dict[str, _Tree | _Grown] = {}
+        self._work: dict[str, _Work] = {}
         #: What came for a job before its tree was open, in order.
         self._early: dict[str, list[Absorb | Sealed]] = {}
-        self._board = Switchboard(self.post)
+        self._homes: dict[str, str] = {}
+        self._own = OwnJournal(namespace, journal)
+        self._board = Switchboard(self.post, journal=self._own)
         self.post.on(ReduceOpen, self._open)
         self.post.on(Absorb, self._absorb)
         self.post.on(Sealed, self._absorb)
         self.post.on(CancelJob, self._cancel)
+        self.post.on(Taken, self._taken)
+        self.post.on(HoldAsk, self._hold)
+        self.post.on(Down, self._down)
+
+    # Trees ------------------------------------------------------------------------------------------------------------
 
     def _open(self, envelope: Envelope, message: ReduceOpen) -> None:
+        job = message.job
+        if job in self._work or job in self._early:  # a Supervisor that is a successor tells everything again
+            return
         # At once, not in the task: answers may stand in the same batch, right behind.
-        self._early.setdefault(message.job, [])
-        self.post.spawn(self._open_tree(envelope.sender, message.job))
+        self._early[job] = []
+        self._homes[job] = envelope.sender
+        self.post.spawn(self._open_tree(envelope.sender, job))
 
     async def _open_tree(self, home: str, job: str) -> None:
         try:
-            tree = await self._load(home, job)
+            work = await self._load(home, job)
         except Exception as error:  # noqa: BLE001 - whatever it is, the Supervisor has to hear of it
             self._early.pop(job, None)
+            self._homes.pop(job, None)
             text = f"{self.name} can't open the job: {type(error).__name__}: {error}".split("\n", 1)[0]
             self.post.tell(home, JobBroken(job, text), job=job)
             return
         early = self._early.pop(job, None)
         if early is None:  # cancelled meanwhile
-            await self._board.end(tree.spec)
+            await self._board.end(work.spec)
             return
-        self._trees[job] = tree
+        self._work[job] = work
         for told in early:
-            self._take(tree, told)
+            work.tree.take(told)
 
-    async def _load(self, home: str, job: str) -> _Tree | _Grown:
+    async def _load(self, home: str, job: str) -> _Work:
+        spec = decode_spec(await persist(lambda: self._told_spec(home, job)))
+        interpreter = load(spec)
+        if isinstance(interpreter, Remembering) and spec.journal != "off" and not spec.fresh:
+            from ..journal.memory import JournalMemory  # noqa: PLC0415 - only where somebody remembers
+
+            interpreter.remember(JournalMemory(self._own()))
+        return self._opened(home, spec, interpreter, self._board.caller(spec))
+
+    def _opened(self, home: str, spec: JobSpec, interpreter: Interpreter, caller: Caller) -> _Work:
+        kept = spec.journal != "off"
+        telling = Telling[Node](
+            self.post,
+            home,
+            spec.id,
+            message=lambda nodes, serial: nodes_done(spec.id, nodes, serial if kept else 0),
+            weigh=lambda node: node.weight,
+            keep=kept,
+        )
+
+        def told(node: Node) -> None:
+            telling.untaken.add(node)
+            telling.flush()
+
+        tree = GrownTree if spec.grows else DrawnTree
+        return _Work(home, spec, tree(spec, interpreter, caller, told), telling)
+
+    async def _told_spec(self, home: str, job: str) -> bytes:
         peer = await ray_resolver(self.namespace)(home)
         assert isinstance(peer, RayPeer)
-        spec = decode_spec(await peer.handle.spec.remote(job))
-        interpreter = load(spec)
-        caller = self._board.caller(spec)
-        if spec.grows:
-            return self._grown(home, spec, interpreter, caller)
-        return _Tree(home, spec, interpreter, caller, TreeCore(interpreter.tree()))
+        data: bytes = await peer.handle.spec.remote(job)
+        return data
 
     def _absorb(self, _: Envelope, told: Absorb | Sealed) -> None:
         if told.job in self._early:
             self._early[told.job].append(told)
-        elif told.job in self._trees:
-            self._take(self._trees[told.job], told)
-
-    def _take(self, tree: _Tree | _Grown, told: Absorb | Sealed) -> None:
-        if isinstance(tree, _Grown):
-            self._grow(tree, told)
-        elif isinstance(told, Absorb):
-            self._fill(tree, told)
-
-    # Trees that grow --------------------------------------------------------------------------------------------------
-
-    def _grown(self, home: str, spec: JobSpec, interpreter: Interpreter, caller: Caller) -> _Grown:
-        if not hasattr(interpreter, "growing"):
-            raise ConfigError(
-                f"{spec.interpreter} has no growing tree: give it the methods of Growing, or clear `grows`"
-            )
-        meaning = cast(Growing, interpreter)
-
-        async def merge(what: Merge, children: Mapping[int, ItemDone]) -> ItemDone:
-            return await meaning.merge(what, children, caller)
-
-        def told(what: Merge, done: ItemDone) -> None:
-            self._tell_node(tree, done, what.children)
-
-        merging = Merging(meaning.growing(), size=meaning.size, merge=merge, width=spec.width, told=told)
-        tree = _Grown(home, spec, merging)
-        return tree
-
-    def _grow(self, tree: _Grown, told: Absorb | Sealed) -> None:
-        if isinstance(told, Sealed):
-            tree.merging.seal(told.total)
-        else:
-            for done in (*told.nodes, *told.items):
-                tree.merging.absorb(done)
-        self._tell_root(tree)
-
-    def _tell_root(self, tree: _Grown) -> None:
-        root = tree.merging.root
-        if root is not None and not tree.rooted:
-            again = ItemDone(root.item, root.data, root.error, root.model, degraded=root.degraded)
-            self._tell_node(tree, again, (root.item,))
-
-    def _tell_node(self, tree: _Grown, done: ItemDone, children: tuple[int, ...]) -> None:
-        tree.rooted = done.item == tree.merging.tree.root
-        message = NodesDone(tree.spec.id, (done,), (children,), root=done.item if tree.rooted else -1)
-        weight = 128 + len(done.data) + 5 * len(children)
-        self.post.tell(tree.home, message, job=tree.spec.id, weight=weight)
-
-    # Trees that were drawn before -------------------------------------------------------------------------------------
-
-    def _fill(self, tree: _Tree, absorb: Absorb) -> None:
-        # Nodes first, parents before children: what was reduced before a restart is not reduced again.
-        for node in sorted(absorb.nodes, key=lambda done: done.item, reverse=True):
-            self._answered(tree, node)
-        for item in absorb.items:
-            for leaf in tree.interpreter.leaves(item):
-                self._answered(tree, leaf)
-
-    def _answered(self, tree: _Tree, done: ItemDone) -> None:
-        if tree.core.answered(done.item):
-            return
-        tree.answers[done.item] = done
-        for ready in tree.core.absorb(done.item):
-            children = {child: tree.answers.pop(child) for child in tree.core.children[ready]}
-            task = asyncio.get_running_loop().create_task(self._reduce(tree, ready, children))
-            tree.tasks.add(task)
-            task.add_done_callback(tree.tasks.discard)
-
-    async def _reduce(self, tree: _Tree, node: int, children: dict[int, ItemDone]) -> None:
-        try:
-            done = await tree.interpreter.reduce(node, children, tree.caller)
-        except UnderstudyError as error:
-            done = ItemDone(node, error=str(error))
-        except Exception as error:  # noqa: BLE001 - a fault in one node keeps all others
-            log.exception("node_failed", job=tree.spec.id, node=node)
-            done = ItemDone(node, error=f"{type(error).__name__}: {error}"[:500])
-        message = NodesDone(tree.spec.id, (done,))
-        self.post.tell(tree.home, message, job=tree.spec.id, weight=128 + len(done.data))
-        self._answered(tree, done)
+        elif told.job in self._work:
+            self._work[told.job].tree.take(told)
 
     def _cancel(self, _: Envelope, cancel: CancelJob) -> None:
-        self._early.pop(cancel.job, None)
-        tree = self._trees.pop(cancel.job, None)
-        if tree is not None:
-            tree.cancel()
-            self.post.spawn(self._board.end(tree.spec))
+        self._drop(cancel.job)
+
+    def _drop(self, job: str) -> None:
+        self._early.pop(job, None)
+        self._homes.pop(job, None)
+        work = self._work.pop(job, None)
+        if work is not None:
+            work.telling.close()
+            work.tree.cancel()
+            self.post.spawn(self._board.end(work.spec))
+
+    # The Supervisor ---------------------------------------------------------------------------------------------------
+
+    def _taken(self, _: Envelope, taken: Taken) -> None:
+        work = self._work.get(taken.job)
+        if work is not None:
+            work.telling.untaken.take(taken.serial)
+
+    def _hold(self, envelope: Envelope, ask: HoldAsk) -> None:
+        mine = [job for job, home in self._homes.items() if home == envelope.sender]
+        for job in mine:
+            if job not in ask.jobs:
+                self._drop(job)
+        works = [self._work[job] for job in mine if job in self._work]
+        held = [Held(work.spec.id, work.tree.merging, (), work.telling.untaken.serial) for work in works]
+        self.post.answer(envelope, Holds(tuple(held)))
+        # Behind the answer, as they were told before: `Held` does not say what a node of a tree that grows has merged.
+        for work in works:
+            work.telling.again()
+
+    def _down(self, _: Envelope, down: Down) -> None:
+        self.on_peer_down(down.name)
 
     def on_peer_down(self, name: str) -> None:
-        """A Provider can't be reached: its channel asks the successor."""
+        """A Provider's channel asks the successor; what a Supervisor was told is told again, until it is taken."""
         self._board.provider_down(name)
+        for work in self._work.values():
+            if work.home == name:
+                work.telling.doubt()
 
     async def stop(self) -> None:
         """Closes the sockets and gives the permits back."""
+        for job in [*self._work, *self._early]:
+            self._drop(job)
         await self._board.close()
+        await self._own.close()
         await super().stop()

@@ -5,7 +5,8 @@ from ...protocols.digest import DigestPlan, Summary
 from ...protocols.jobs import JobSpec, Page
 from ...protocols.messages import ItemDone, Used
 from ...protocols.report import Bill, ModelBill, total
-from ...supervisors.digest.interpreter import DigestInterpreter, summary
+from ...supervisors.digest.answer import summary
+from ...supervisors.digest.interpreter import DigestInterpreter
 
 
 class _Row:
@@ -34,22 +35,29 @@ class Gathered:
         self._rows: dict[str, _Row] = {}
         self._hedges = 0
         self.summaries: dict[int, Summary] = {}
-        #: Answers that are older ones from the cache, since no model answered.
-        self.stale = 0
+        self._stale: set[tuple[bool, int]] = set()
 
     def take(self, page: Page) -> None:
-        """Adds a page's answers; an answer told twice counts once."""
+        """Adds a page's answers. Of an item that was tried again the later answer counts; it was paid for each time."""
         for item in page.items:
-            self._count(item)
+            self._count(item, node=False)
             for leaf in self._interpreter.leaves(item):
                 self.summaries[leaf.item] = summary(leaf)
         for node in page.nodes:
-            self._count(node)
+            self._count(node, node=True)
             self.summaries[node.item] = summary(node)
 
-    def _count(self, done: ItemDone) -> None:
+    @property
+    def stale(self) -> int:
+        """Answers that are older ones from the cache, since no model answered."""
+        return len(self._stale)
+
+    def _count(self, done: ItemDone, *, node: bool) -> None:
         """What was sent is billed to whom it was sent, the call to who answered."""
-        self.stale += done.degraded and not done.error
+        if done.degraded and not done.error:
+            self._stale.add((node, done.item))
+        else:
+            self._stale.discard((node, done.item))
         if not done.attempts:
             return
         self._hedges += done.hedges

@@ -128,14 +128,17 @@ def _time(config: Config, candidates: Iterable[Candidate], estimate: Estimate, c
 
 
 def dearest_item(models: Models, plan: DigestPlan, prices: PriceBook) -> int:
-    """The most one map call may cost at any candidate, in picodollars; 0 where no price is known.
+    """The most one map call may cost at any candidate, in picodollars; 0 where no price or no call is known.
 
     One call, not its retries or hedges: what those cost is settled when it is known, and bounded by `budgets.call`. A
     quarter is added for tokenizers that count more than the one that measured the packs.
     """
-    most = max(pack.tokens for pack in plan.packs) + 250
+    news = [pack for pack in plan.packs if not pack.known]
+    if not news:
+        return 0
+    most = max(pack.tokens for pack in news) + 250
     rates = [rate for rate in map(prices.rate, models.config.models[models.map].candidates) if rate is not None]
-    answer = max(models.config.digest.map_answer, max(len(pack.chunks) for pack in plan.packs) * ANSWER_A_FILE)
+    answer = max(models.config.digest.map_answer, max(len(pack.chunks) for pack in news) * ANSWER_A_FILE)
     return max((price_at_most(rate, math.ceil(most * 1.25), answer) for rate in rates), default=0)
 
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from rich.console import Console, Group
 from rich.progress_bar import ProgressBar
@@ -10,11 +11,16 @@ from rich.table import Table
 from rich.text import Text
 
 from ...actors.prices import dollars
+from ...protocols.digest import DigestPlan
 from ...protocols.jobs import Page
 from ...protocols.report import Report
-from ...supervisors.digest.plan import Estimate, Totals
+from ...supervisors.digest.plan import Estimate, Totals, files_known
 from ..live import LiveDisplay, duration, eta
+from .gather import Gathered
 from .models import Forecast
+
+PAUSE_S: Final = 3.0
+"""A journal that is only being started, or restarted, is there within a second or two: that is nobody's worry."""
 
 
 def money(picodollars: int | None) -> str:
@@ -25,6 +31,16 @@ def money(picodollars: int | None) -> str:
     if 0 < picodollars < 5 * 10**7:
         return "<$0.0001"
     return "$0" if not amount else f"${amount:.2f}" if amount >= 1 else f"${amount:.4f}"
+
+
+def warn(console: Console, text: str) -> None:
+    """One line that a person should see."""
+    console.print(f"warning: {text}", style="yellow", markup=False, highlight=False)
+
+
+def known(plan: DigestPlan) -> str:
+    """How much of a plan was answered before, for people."""
+    return f"{files_known(plan):,} of {len(plan.files):,} files are known from earlier digests"
 
 
 class Progress(LiveDisplay):
@@ -78,11 +94,39 @@ class Progress(LiveDisplay):
         ]
         if page.failed:
             parts.append(f"failed {page.failed}")
+        if page.paused:
+            parts.append("waits")
         for account in page.accounts:
             limit = f"/{account.limit_requests}" if account.limit_requests >= 0 else ""
             state = "" if account.state == "closed" else f" {account.state}"
             parts.append(f"{account.account} {account.used_requests + account.leased_requests}{limit} permits{state}")
         return Text("  ".join(parts), style="cyan")
+
+
+class Watching:
+    """What is done with each page of a digest's news.
+
+    Args:
+        gathered: where its answers go.
+        progress: where it shows.
+        nodes: of the tree that are to be merged.
+        warn: told in one line why nothing has gone on for `PAUSE_S`; also where nobody looks at the display.
+    """
+
+    def __init__(self, gathered: Gathered, progress: Progress, nodes: int, warn: Callable[[str], None]) -> None:
+        self._gathered, self._progress, self._nodes, self._warn = gathered, progress, nodes, warn
+        self._paused_since: float | None = None
+        self._told = ""
+
+    def __call__(self, page: Page) -> None:
+        """One more page."""
+        self._gathered.take(page)
+        self._progress.mapping(page, self._nodes)
+        now = time.monotonic()
+        self._paused_since = (self._paused_since or now) if page.paused else None
+        if self._paused_since is not None and now - self._paused_since >= PAUSE_S and page.paused != self._told:
+            self._told = page.paused
+            self._warn(f"the digest waits: {page.paused}")
 
 
 def plan_table(estimate: Estimate, cast: Forecast, totals: Totals) -> Table:

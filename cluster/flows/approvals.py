@@ -11,20 +11,21 @@ from rich.console import Console
 
 from ...protocols.errors import UnderstudyError, UsageError
 from ...protocols.jobs import Page, Verdict
+from ...protocols.journal import JobsAsk
 from ...protocols.messages import ItemDone
 from ...supervisors.children import SUPERVISOR
-from .. import home
+from ..jobs.access import opened, running
 from ..session import Session
 from . import ending
+from .following import OK, PARTIAL, WAITING, left_alone
 from .job import approvals, follow
 from .results import read
-from .run import OK, PARTIAL, WAITING
 
 
 def listed(*, json: bool) -> int:
     """Lists what waits. Returns the exit code."""
-    if _nobody_runs():
-        ending.print_json([]) if json else Console().print("no local cluster is running: nothing waits")
+    if not running():
+        ending.print_json([]) if json else Console().print(f"no local cluster is running: {_asleep()}")
         return OK
     with Session() as session:
         waiting = approvals(session)
@@ -37,8 +38,18 @@ def listed(*, json: bool) -> int:
     return OK
 
 
-def _nobody_runs() -> bool:
-    return not os.environ.get("RAY_ADDRESS") and home.load() is None
+def _asleep() -> str:
+    """What is to be said of jobs that waited for people when their cluster ended."""
+    with opened() as reading:
+        rows = reading.run(lambda journal: journal.jobs(JobsAsk(states=("waiting",))))
+    return f"wake what waits by: understudy resume {rows[0].id}" if rows else "nothing waits"
+
+
+def _meant(session: Session, job: str) -> str:
+    """The job that waits and whose id begins so; who answers says what is wrong with any other name."""
+    waiting = {one.job for one in approvals(session)}
+    fits = [name for name in waiting if job and name.startswith(job)]
+    return fits[0] if len(fits) == 1 and job not in waiting else job
 
 
 def answer(
@@ -52,10 +63,11 @@ def answer(
     """
     value = b"" if edit is None else _edited(edit)
     verdict = Verdict(approved, value, note, os.environ.get("USER") or getpass.getuser())
-    if _nobody_runs():
-        raise UsageError("no local cluster is running: nothing waits")
+    if not running():
+        raise UsageError(f"no local cluster is running: {_asleep()}")
     began = time.monotonic()
     with Session() as session:
+        job = _meant(session, job)
         supervisor = session.actor(SUPERVISOR)
         data = msgspec.msgpack.encode(verdict)
         went_on = session.get(supervisor.answer.remote(job, item, step, data))
@@ -68,7 +80,8 @@ def answer(
             ending.print_json({"job": job, "state": "running"}) if json else console.print("it goes on")
             return OK
         gathered: list[ItemDone] = []
-        last = follow(session, supervisor, job, lambda page: gathered.extend(page.items))
+        with left_alone(console, job):
+            last = follow(session, job, lambda page: gathered.extend(page.items))
         waiting = approvals(session, job) if last.state == "waiting" else []
     return _told(last, gathered, waiting, console, json=json, seconds=time.monotonic() - began)
 

@@ -71,6 +71,20 @@ def show_waiting(console: Console, waiting: list[Waiting]) -> None:
         console.print(f"  understudy approve {one.job}    understudy reject {one.job}", style="dim", highlight=False)
 
 
+def stand_ins(console: Console, count: int, job: str) -> None:
+    """How many answers are not a model's, and that they will be asked for again."""
+    text = "1 answer stands in for a model" if count == 1 else f"{count:,} answers stand in for models"
+    verb = "it is" if count == 1 else "they are"
+    line = f"{text} that could not be asked: {verb} queued for retry (understudy show {job})"
+    console.print(line, style="yellow", markup=False, highlight=False)
+
+
+def goes_on(console: Console, job: str) -> None:
+    """Nobody looks on any more; the job does not need it."""
+    lines = f"the job goes on; come back by: understudy resume {job}\nend it by: understudy cancel {job}"
+    console.print(lines, markup=False, highlight=False)
+
+
 def waiting_as_json(waiting: list[Waiting]) -> list[dict[str, Any]]:
     """The same for machines."""
     return [
@@ -97,6 +111,7 @@ def waiting_as_json(waiting: list[Waiting]) -> list[dict[str, Any]]:
 def totals(page: Page) -> dict[str, Any]:
     """The bill of a job, for machines."""
     bill = page.bill
+    paused = {"paused": page.paused} if page.paused else {}
     return {
         "runs": page.total,
         "done": page.done,
@@ -108,6 +123,8 @@ def totals(page: Page) -> dict[str, Any]:
         "dollars": f"{Decimal(bill.cost).scaleb(-12).normalize():f}",
         "open_dollars": f"{Decimal(bill.open_cost).scaleb(-12).normalize():f}",
         "unpriced_runs": bill.unpriced,
+        "standing": page.standing,
+        **paused,
     }
 
 

@@ -1,6 +1,7 @@
 """Inputs of a workflow, from the command line and from files; each is checked before anything is spent."""
 
 import codecs
+import hashlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -77,6 +78,7 @@ class Lines:
     def __init__(self, path: Path, check: Check) -> None:
         self._path = path
         self.count = 0
+        summed = hashlib.blake2b(digest_size=16)
         if path.exists() and not path.is_file() and not path.is_dir():
             raise UsageError(f"{path}: can't be read twice; save the inputs as a file, and give that")
         for number, line in self._numbered():
@@ -88,6 +90,9 @@ class Lines:
             if flaw:
                 raise UsageError(f"{path}:{number}: {flaw}")
             self.count += 1
+            summed.update(line)
+        #: Of all lines: who goes on with a job sees whether the file is still the same.
+        self.digest = summed.digest()
         if not self.count:
             raise UsageError(f"{path}: holds no inputs; write one JSON value a line")
 

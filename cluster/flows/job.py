@@ -1,6 +1,8 @@
 """A workflow as a job: handed in input by input, followed page by page, both at once, neither ahead of the other."""
 
 import os
+import re
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
@@ -10,18 +12,23 @@ from ...actors.mapper.blocks import pack_block
 from ...actors.prices import PICO
 from ...protocols.config import Config, Tenant, encode
 from ...protocols.jobs import LIVE, JobSpec, Page, Verdict, Waiting
-from ...protocols.workflow import Approve, Flow, walk
+from ...protocols.workflow import Approve, Flow, Function, walk
 from ...protocols.workflow import encode as encode_flow
 from ...protocols.workflow.spec import FlowSpec
 from ...supervisors.children import SUPERVISOR
 from ...supervisors.patterns.interpreter import PATH
 from ...supervisors.workflow.wide import blocks
+from ..jobs.calls import Calls, Pending, first_of
 from ..session import Session
+from . import setting
 
 WATCHED: Final = 32
 """Jobs of so few inputs tell of each step."""
 KEPT: Final = 1_000
 """Jobs of so few inputs keep their answers, so that another reader can have them."""
+_TRACE: Final = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+QUEUED_S: Final = 0.5
+"""A job that waits for its turn is looked at so often."""
 
 
 def flow_spec(
@@ -72,6 +79,24 @@ def flow_spec(
         # Whoever answers a run that waits reads the job from its beginning.
         keep=0 <= inputs <= KEPT or asks_people(flow),
         watch=0 <= inputs <= WATCHED,
+        journal="ahead" if is_dear(flow, config) else "behind",
+        trace=trace_context(),
+    )
+
+
+def trace_context() -> str:
+    """The W3C trace context this process was started in (`TRACEPARENT`), or a new one: a job's failures name it."""
+    given = os.environ.get("TRACEPARENT", "")
+    return given if _TRACE.fullmatch(given) else f"00-{os.urandom(16).hex()}-{os.urandom(8).hex()}-01"
+
+
+def is_dear(flow: Flow, config: Config) -> bool:
+    """True where a run does something that must not be done twice: it pays, has effects, or asks people.
+
+    What it finishes is then journaled before anything follows from it.
+    """
+    return setting.leaves_this_machine(flow, config) or any(
+        isinstance(node, Function | Approve) for root in (flow.run, *flow.flows.values()) for _, node in walk(root)
     )
 
 
@@ -81,19 +106,23 @@ def asks_people(flow: Flow) -> bool:
 
 
 class FlowJob:
-    """A job that was handed in. Use it from one thread.
+    """A job of a workflow: handed in, or taken over from a driver that is gone. Use it from one thread.
+
+    It goes on when the Supervisor dies: its successor is asked for what comes after the same cursor.
 
     Args:
         session: attached to the cluster.
         spec: what to do.
         config: the job's, to have its actors started.
+        meta: what another driver needs to finish this one's work; see `understudy.cluster.jobs.meta`.
     """
 
-    def __init__(self, session: Session, spec: JobSpec, config: Config) -> None:
+    def __init__(self, session: Session, spec: JobSpec, config: Config, meta: bytes = b"") -> None:
         self.session = session
         self.spec = spec
         self._config = config
-        self._supervisor: Any = None
+        self._meta = meta
+        self._calls: Calls | None = None
         self._cursor = 0
 
     def pages(self, inputs: Iterable[Any]) -> Iterator[Page]:
@@ -101,70 +130,92 @@ class FlowJob:
 
         Inputs are taken as the job has room for them, so that a million of them never stand in memory.
         """
-        import ray  # noqa: PLC0415 - 0.3 s, and only when an actor is needed
+        reply = self.session.ensure(self._config, self.spec.config)
+        calls = self._calls = Calls(self.session, reply.supervisor)
+        providers = list(reply.providers.values())
+        encoded = msgspec.msgpack.encode(self.spec)
+        calls.call("open", encoded, reply.reducers[0], list(reply.mappers), providers, 0, meta=self._meta)
+        yield from self._follow(calls, self._feed(calls, inputs, 0, 0))
 
-        self._open()
-        feeding = self._feed(inputs)
+    def again(self, rest: Iterable[Any] | None = None, *, items: int = 0, blocks: int = 0) -> Iterator[Page]:
+        """The pages of a job that was handed in before, from its first answer on.
+
+        Args:
+            rest: inputs that are still to be handed in; None where all are.
+            items: inputs that were handed in.
+            blocks: how many blocks these are.
+        """
+        calls = self._calls = Calls(self.session, SUPERVISOR)
+        yield from self._follow(calls, iter(()) if rest is None else self._feed(calls, rest, items, blocks))
+
+    def _follow(self, calls: Calls, feeding: Iterator[Pending]) -> Iterator[Page]:
+        watches = self.spec.watch
         handing = next(feeding, None)
-        heard = 0 if self.spec.watch else -1
-        following = self._supervisor.follow.remote(self.spec.id, self._cursor, heard)
+        following = self._ask(calls, 0 if watches else -1)
         while True:
-            pending = [following] if handing is None else [handing, following]
-            ready, _ = ray.wait(pending, num_returns=1)
-            if handing in ready:
-                self.session.get(handing)
+            ready = first_of([following] if handing is None else [handing, following])
+            if handing is not None and handing in ready:
+                handing.value()
                 handing = next(feeding, None)
             if following in ready:
                 page = self._page(following)
-                self._cursor, heard = page.cursor, page.heard if self.spec.watch else -1
+                self._cursor = page.cursor
                 yield page
-                if page.state not in LIVE:
+                if page.state == "queued":
+                    time.sleep(QUEUED_S)  # nothing comes of it before its turn
+                elif page.state not in LIVE:
                     return
-                following = self._supervisor.follow.remote(self.spec.id, self._cursor, heard)
+                following = self._ask(calls, page.heard if watches else -1)
 
-    def _open(self) -> None:
-        reply = self.session.ensure(self._config, self.spec.config)
-        self._supervisor = self.session.actor(reply.supervisor)
-        providers = list(reply.providers.values())
-        encoded = msgspec.msgpack.encode(self.spec)
-        opened = self._supervisor.open.remote(encoded, reply.reducers[0], list(reply.mappers), providers, 0)
-        self.session.get(opened)
+    def _ask(self, calls: Calls, heard: int) -> Pending:
+        """A successor has heard of no step yet: it is asked for all that it hears of."""
+        return calls.start(
+            "follow", self.spec.id, self._cursor, heard, again=(self.spec.id, self._cursor, min(heard, 0))
+        )
 
-    def _feed(self, inputs: Iterable[Any]) -> Iterator[Any]:
-        """A call into the Supervisor after the other: each is made when the one before has been answered."""
-        first = 0
-        for block in blocks(inputs):
-            yield self._supervisor.add_block.remote(self.spec.id, len(block), pack_block(first, block))
+    def _feed(self, calls: Calls, inputs: Iterable[Any], first: int, number: int) -> Iterator[Pending]:
+        """A call into the Supervisor after the other: each is made when the one before has been answered.
+
+        `number` is the first block's: a block that is told to two Supervisors, or by two drivers, counts once.
+        """
+        for place, block in enumerate(blocks(inputs), number):
+            yield calls.start("add_block", self.spec.id, len(block), pack_block(first, block), place)
             first += len(block)
-        yield self._supervisor.seal.remote(self.spec.id)
+        yield calls.start("seal", self.spec.id)
 
-    def _page(self, reference: Any) -> Page:
-        return msgspec.msgpack.decode(self.session.get(reference), type=Page)
+    @staticmethod
+    def _page(pending: Pending) -> Page:
+        return msgspec.msgpack.decode(pending.value(), type=Page)
 
     def answer(self, item: int, path: str, verdict: Verdict) -> None:
         """A person's answer to what one of its runs asks."""
+        assert self._calls is not None
         data = msgspec.msgpack.encode(verdict)
-        self.session.get(self._supervisor.answer.remote(self.spec.id, item, path, data))
+        # Asked once: a verdict that was taken before its Supervisor died would be refused by the successor.
+        self.session.get(self._calls.handle().answer.remote(self.spec.id, item, path, data))
 
     def cancel(self) -> None:
         """Stops the job; what was answered stays."""
-        if self._supervisor is not None:
-            self.session.get(self._supervisor.cancel.remote(self.spec.id), timeout=10.0)
+        if self._calls is not None:
+            self._calls.start("cancel", self.spec.id).value(timeout=10.0)
 
     def rest(self) -> Iterator[Page]:
         """What was answered before the job was cancelled, and stands on no page that was given out."""
-        state = "open" if self._supervisor is not None else "cancelled"
+        state = "open" if self._calls is not None else "cancelled"
         while state in LIVE:
-            page = self._page(self._supervisor.follow.remote(self.spec.id, self._cursor, -1))
+            assert self._calls is not None
+            page = self._page(self._ask(self._calls, -1))
             state, self._cursor = page.state, page.cursor
             yield page
 
 
-def follow(session: Session, supervisor: Any, job: str, seen: Callable[[Page], None]) -> Page:
+def follow(session: Session, job: str, seen: Callable[[Page], None]) -> Page:
     """Reads a job that somebody else handed in, until it is over or waits for people again; returns the last page."""
+    calls = Calls(session, SUPERVISOR)
     cursor, heard = 0, 0
     while True:
-        page = msgspec.msgpack.decode(session.get(supervisor.follow.remote(job, cursor, heard)), type=Page)
+        data = calls.start("follow", job, cursor, heard, again=(job, cursor, 0)).value()
+        page = msgspec.msgpack.decode(data, type=Page)
         cursor, heard = page.cursor, page.heard
         seen(page)
         if page.state not in LIVE or page.state == "waiting":
@@ -173,5 +224,5 @@ def follow(session: Session, supervisor: Any, job: str, seen: Callable[[Page], N
 
 def approvals(session: Session, job: str = "") -> list[Waiting]:
     """What waits for people, of one job or of all, the one that waits longest first."""
-    data = session.get(session.actor(SUPERVISOR).approvals.remote())
+    data = session.call("approvals")
     return [one for one in msgspec.msgpack.decode(data, type=list[Waiting]) if not job or one.job == job]

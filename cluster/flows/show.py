@@ -1,8 +1,10 @@
 """What a running workflow shows: a live tree of its steps, or bars for many inputs; plain lines when nobody looks."""
 
 import dataclasses
+import re
 import time
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, Literal
 
 import msgspec
 from rich.console import Console, Group, RenderableType
@@ -13,6 +15,7 @@ from rich.tree import Tree
 
 from ...protocols.jobs import Page
 from ...protocols.messages import StepEvent
+from ...protocols.workflow.result import StepRecord
 from ..digest.show import money
 from ..live import LiveDisplay, duration, eta
 
@@ -24,6 +27,15 @@ _SIGNS: Final = {
     "failed": ("✗", "red"),
     "waiting": ("?", "magenta"),
     "stopped": ("■", "yellow"),
+}
+_SHOWN_AS: Final[dict[str, Literal["done", "degraded", "skipped", "failed", "stopped"]]] = {
+    "done": "done",
+    "degraded": "degraded",
+    "skipped": "skipped",
+    "failed": "failed",
+    "stopped": "stopped",
+    "undone": "stopped",
+    "cancelled": "skipped",
 }
 _SHOWN: Final = 8
 """Steps beside each other that are shown; of more, the first ones and a count."""
@@ -88,6 +100,35 @@ def _grow(tree: Tree, steps: list[Seen]) -> None:
         tree.add(Text(f"… {len(rest)} more: {told}", style="dim"))
 
 
+def record_tree(title: str, records: Sequence[StepRecord]) -> Tree:
+    """The steps of a run that is over, as a tree: each with its state, its seconds, its requests, its cost."""
+    steps = Steps()
+    for record in sorted(records, key=lambda one: _order(one.path)):
+        steps.hear(_as_event(record))
+    return steps.tree(title)
+
+
+def _order(path: str) -> list[tuple[int, str]]:
+    """What a step stands below comes before it, and the tenth after the ninth."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"[/#~]", path)]
+
+
+def _as_event(record: StepRecord) -> StepEvent:
+    requests = f"{record.attempts} requests" if record.attempts > 1 else ""
+    return StepEvent(
+        0,
+        record.path,
+        record.kind,
+        _SHOWN_AS.get(record.state, "done"),
+        record.began_s,
+        record.took_s,
+        record.cost,
+        record.model,
+        "; ".join(part for part in (requests, record.note) if part),
+        record.id,
+    )
+
+
 def line(event: StepEvent) -> Text:
     """One step in a line."""
     sign, style = _SIGNS.get(event.state, ("·", "dim"))
@@ -133,9 +174,15 @@ class Progress(LiveDisplay):
         """How far it is."""
         if self._page is None:
             self._working = time.monotonic()
+        if page.paused and (self._page is None or page.paused != self._page.paused) and not self._live:
+            self._told(f"waits: {page.paused}")
         self._page = page
         for event in page.events:
             self._steps.setdefault(event.item, Steps()).hear(event)
+
+    def _told(self, text: str) -> None:
+        if not self._quiet:
+            self._console.print(text, style="yellow", markup=False, highlight=False)
 
     # Drawing ----------------------------------------------------------------------------------------------------------
 
@@ -176,4 +223,5 @@ class Progress(LiveDisplay):
             parts.append(f"waiting for people {page.parked}")
         if page.failed:
             parts.append(f"failed {page.failed}")
-        return Text("  ".join(parts), style="cyan")
+        text = Text("  ".join(parts), style="cyan")
+        return text.append(f"\nwaits: {page.paused}", style="yellow") if page.paused else text

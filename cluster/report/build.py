@@ -55,7 +55,7 @@ def build(plan: DigestPlan, summaries: Mapping[int, Summary], bill: Bill, facts:
         root=printable(plan.root),
         summary=entries[0].text,
         complete=not facts.cancelled and not failures,
-        map_calls=len(plan.packs),
+        map_calls=sum(not pack.known for pack in plan.packs),
         tokens=sum(file.tokens for file in plan.files),
         lines=sum(file.lines for file in plan.files),
         size=sum(file.size for file in plan.files),
@@ -158,7 +158,9 @@ class _Tree:
         if error:
             return _Outcome("failed", "", error, "", lost=(self._failure(node.path, error),))
         pack = self._plan.packs[node.pack]
-        state: State = "packed" if len({chunk.path for chunk in pack.chunks}) > 1 else "summarised"
+        # Of a text that was known: as it was read then, not whom it stands beside now.
+        shared = summary.shared if pack.known else len({chunk.path for chunk in pack.chunks}) > 1
+        state: State = "packed" if shared else "summarised"
         return _Outcome(state, summary.text, "", summary.model)
 
     def _of_large_file(self, node: Node) -> _Outcome:

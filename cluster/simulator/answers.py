@@ -1,6 +1,7 @@
 """What the simulated model says: the same request, the same answer."""
 
 import re
+from zlib import crc32
 
 import orjson
 from msgspec.structs import replace
@@ -92,6 +93,8 @@ def _free(answer: Answer, request: Request, cap: int) -> Reply:
         return _cut(answer.text, cap)
     if answer.mode == "digest" and (paths := _marked_paths(request.user_texts)):
         return _cut(_digest(paths), cap)
+    if answer.mode == "summary" and (parts := [part for text in request.user_texts for part in _marked_parts(text)]):
+        return _cut("\n".join(f"## {path}\nIts checksum is {crc32(part.encode()):08x}." for path, part in parts), cap)
     return _echo(_seed(answer, request), _length(answer, request), cap)
 
 
@@ -107,6 +110,13 @@ def _length(answer: Answer, request: Request) -> int:
 
 def _marked_paths(texts: list[str]) -> list[str]:
     return [path for text in texts for path in _MARKER.findall(text)]
+
+
+def _marked_parts(text: str) -> list[tuple[str, str]]:
+    """Each marked path, and what stands from its mark to the next."""
+    marks = list(_MARKER.finditer(text))
+    ends = [mark.start() for mark in marks[1:]] + [len(text)]
+    return [(mark[1], text[mark.end() : end].strip()) for mark, end in zip(marks, ends, strict=True)]
 
 
 def _digest(paths: list[str]) -> str:

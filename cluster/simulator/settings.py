@@ -152,7 +152,8 @@ class Answer(_Model):
 
     ``echo``: words that depend on a hash of the request alone, ``tokens`` long (a pair is a range, from which
     the hash picks). ``digest``: for each line ``=== path`` of the user's messages, a line ``## path`` and a
-    sentence that names it; echo where there is none. ``fixed``: ``text``.
+    sentence that names it; echo where there is none. ``summary``: the same, and the sentence tells a checksum of
+    what stood below that line, so that another text is answered otherwise. ``fixed``: ``text``.
 
     ``exam``: tasks are answered by a letter, right as often as the model's skill makes it, and candidates are
     scored (see exam.py); echo where there is no task.
@@ -163,7 +164,7 @@ class Answer(_Model):
     is answered by the least that satisfies its schema, in every mode; in an exam with the letter or the score in it.
     """
 
-    mode: Literal["echo", "digest", "fixed", "exam"] = "echo"
+    mode: Literal["echo", "digest", "summary", "fixed", "exam"] = "echo"
     tokens: PositiveInt | tuple[PositiveInt, PositiveInt] = 32
     text: str = ""
     by: Literal["request", "content"] = "request"

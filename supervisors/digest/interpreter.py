@@ -1,6 +1,7 @@
 """What a digest means to Mappers and Reducers.
 
-A pack is mapped to a summary of each of its chunks; a node of the tree merges its children.
+A pack is mapped to a summary of each of its chunks; a node of the tree merges its children. What earlier digests have
+answered is looked up by its contents before anybody is called.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,22 +12,27 @@ import msgspec
 from ...actors.call.outcome import CallOutcome
 from ...actors.used import by_candidate
 from ...protocols.chat import ChatRequest, render_message
-from ...protocols.digest import Node, Pack, Summary
+from ...protocols.digest import Node, Pack
 from ...protocols.jobs import JobSpec
 from ...protocols.messages import ItemDone
+from .answer import Answer, read
 from .collapse import groups
+from .keys import Bases, chunk_key, node_key
+from .known import Known, found, node_parts
 from .prompts import map_request, reduce_request
-from .sections import passages, sections
+from .sections import apart, passages, sections
 from .tokens import count
 
 if TYPE_CHECKING:  # a driver reads answers and calls nobody: aiohttp's and the channels' import is not its to pay
     from ...actors.call.caller import Caller
+    from ...actors.interpreter import Memory
 
 
 class DigestSpec(msgspec.Struct, frozen=True):
     """A digest's own settings, as they travel in `JobSpec.spec`; tokens, and the reduce tree.
 
-    `cache`: an earlier answer to the same request will do, and answers may be kept.
+    `cache`: an earlier answer to the same request will do, and answers may be kept by the process. `bases`: what is
+    common to the keys of its answers; empty where no digest is to find them again. `looks`: nodes are looked up, too.
     """
 
     map_model: str
@@ -37,55 +43,40 @@ class DigestSpec(msgspec.Struct, frozen=True):
     question: str
     nodes: tuple[Node, ...]
     cache: bool = False
-
-
-class Answer(msgspec.Struct, frozen=True, array_like=True):
-    """What `ItemDone.data` holds: of an item, a text for each chunk of its pack; of a node, its one text.
-
-    `shared` where one text stands for several chunks, because the answer could not be taken apart or was given in one
-    call; `failed` names children that are missing.
-    """
-
-    texts: tuple[str, ...]
-    shared: bool = False
-    failed: tuple[str, ...] = ()
+    bases: Bases = Bases()
+    looks: bool = True
 
 
 def pack_item(pack: Pack) -> bytes:
-    """A pack as an item of a job."""
-    return msgspec.msgpack.encode(pack)
-
-
-def read(done: ItemDone) -> Answer:
-    """The answer in an item or node without an error."""
-    return msgspec.msgpack.decode(done.data, type=Answer)
-
-
-def summary(done: ItemDone) -> Summary:
-    """A finished node for people."""
-    if done.error:
-        return Summary(done.item, "", error=done.error)
-    answer = read(done)
-    return Summary(done.item, answer.texts[0], model=done.model, shared=answer.shared, failed=answer.failed)
+    """A pack as an item of a job; one of answers travels without the text that was read for them."""
+    return msgspec.msgpack.encode(msgspec.structs.replace(pack, chunks=()) if pack.known else pack)
 
 
 class DigestInterpreter:
-    """See `understudy.actors.interpreter.Interpreter`."""
+    """See `Interpreter` and `Remembering` in `understudy.actors.interpreter`."""
 
     def __init__(self, spec: JobSpec) -> None:
         self._spec = msgspec.msgpack.decode(spec.spec, type=DigestSpec)
         #: The leaf of each chunk: (pack, place) -> node.
         self._leaf = {(node.pack, node.place): node.id for node in self._spec.nodes if node.kind == "chunk"}
+        self._memory: Memory | None = None
         self._packs: dict[int, int] = {}
         for pack, _ in self._leaf:
             self._packs[pack] = self._packs.get(pack, 0) + 1
 
+    def remember(self, memory: "Memory") -> None:
+        """Earlier answers are found there."""
+        self._memory = memory if self._spec.looks else None
+
     # Map --------------------------------------------------------------------------------------------------------------
 
     async def map(self, number: int, item: bytes, caller: "Caller") -> ItemDone:
-        """Summarises the chunks of a pack in one call."""
+        """Summarises the chunks of a pack in one call, or in none where the pack holds the answers."""
         spec = self._spec
         pack = msgspec.msgpack.decode(item, type=Pack)
+        if pack.known:
+            data = msgspec.msgpack.encode(Answer(pack.known, pack.shared))
+            return ItemDone(number, data, model=pack.model, keys=pack.keys, recalled=True)
         request = map_request(pack.chunks, model=spec.map_model, max_tokens=spec.map_answer, question=spec.question)
         outcome = await self._ask(request, pack.tokens + 250, caller)
         if outcome.reply is None:
@@ -98,7 +89,15 @@ class DigestInterpreter:
         if not any(parts):
             outcome.error = "the model answered with an empty text"
             return _done(number, outcome)
-        return _done(number, outcome, Answer(tuple(parts), shared=len(names) > 1))
+        keys = self._chunk_keys(pack, apart(text, names, parts, asked=bool(spec.question)))
+        return _done(number, outcome, Answer(tuple(parts), shared=len(names) > 1), keys)
+
+    def _chunk_keys(self, pack: Pack, own: Sequence[bool]) -> tuple[bytes, ...]:
+        """What the texts are known by; empty for one that stands for several chunks, or for none."""
+        base, asked = self._spec.bases.chunk, bool(self._spec.question)
+        return tuple(
+            chunk_key(base, chunk, asked=asked) if alone else b"" for chunk, alone in zip(pack.chunks, own, strict=True)
+        )
 
     # Reduce -----------------------------------------------------------------------------------------------------------
 
@@ -126,34 +125,60 @@ class DigestInterpreter:
         if not good:
             causes = sorted({children[child].error for child in here.children})
             return ItemDone(node, error=f"all {len(failed)} parts failed: {causes[0]}"[:500])
-        answers = {child: read(children[child]) for child in good}
-        parts = [(self._spec.nodes[child].path, answers[child].texts[0]) for child in good if answers[child].texts[0]]
         if len(here.children) == 1 and here.path != "./":
-            data = msgspec.structs.replace(answers[good[0]], failed=failed)
-            return ItemDone(node, msgspec.msgpack.encode(data))
-        return await self._merge(node, here.path, parts, failed, caller)
+            answer = read(children[good[0]])
+            return ItemDone(node, msgspec.msgpack.encode(Answer(answer.texts[:1], answer.shared, failed)))
+        texts = {child: read(children[child]).texts[0] for child in good}
+        parts = node_parts(self._spec.nodes, here, texts)
+        if not parts:
+            return ItemDone(node, error="no part of it has a text")
+        key = node_key(self._spec.bases.node, here.path, parts)
+        [known] = await self._recall([key])
+        if known is not None:
+            data = msgspec.msgpack.encode(Answer((known.text,), failed=failed))
+            return ItemDone(node, data, model=known.model, keys=(key,), recalled=True)
+        total, rounds = CallOutcome(), _Rounds()
+        text = await self._merge(here.path, parts, total, rounds, caller)
+        if not text:
+            return _done(node, total)
+        return _done(node, total, Answer((text, *rounds.texts), failed=failed), (key, *rounds.keys))
 
     async def _merge(
-        self, node: int, path: str, parts: list[tuple[str, str]], failed: tuple[str, ...], caller: "Caller"
-    ) -> ItemDone:
-        """Merges in as many rounds as the budget needs; the bill of all rounds is the node's."""
-        total = CallOutcome()
+        self, path: str, parts: list[tuple[str, str]], total: CallOutcome, rounds: "_Rounds", caller: "Caller"
+    ) -> str:
+        """Merges in as many rounds as the budget needs; all are on the node's bill. Empty where one of them failed."""
         while True:
             sizes = [count(text) + 12 for _, text in parts]
-            batches = groups(sizes, self._spec.reduce_budget)
-            merged = []
-            for batch in batches:
-                outcome = await self._call(path, [parts[place] for place in batch], caller)
-                _add(total, outcome)
-                if outcome.reply is None:
-                    total.error, total.rung = outcome.error, outcome.rung
-                    return _done(node, total)
+            batches = [[parts[place] for place in batch] for batch in groups(sizes, self._spec.reduce_budget)]
+            if len(batches) == 1:
+                return await self._merged(path, parts, total, caller)
+            keys = [node_key(self._spec.bases.node, path, batch) for batch in batches]
+            earlier = await self._recall(keys)
+            parts = []
+            for batch, key, known in zip(batches, keys, earlier, strict=True):
+                text = known.text if known is not None else await self._merged(path, batch, total, caller)
+                if not text:
+                    return ""
+                rounds.add(text, key)
                 # A partial summary bears the name of the whole: that tells a reader of the next round what it is.
-                merged.append((path, outcome.reply.text.strip()))
-            if len(merged) == 1:
-                total.model, total.reply = outcome.model, outcome.reply
-                return _done(node, total, Answer((merged[0][1],), failed=failed))
-            parts = merged
+                parts.append((path, text))
+
+    async def _merged(self, path: str, parts: list[tuple[str, str]], total: CallOutcome, caller: "Caller") -> str:
+        """One call; its text, or nothing where it failed."""
+        outcome = await self._call(path, parts, caller)
+        _add(total, outcome)
+        text = outcome.reply.text.strip() if outcome.reply is not None else ""
+        if not text:
+            total.error = outcome.error or "the model answered with an empty text"
+            total.rung = outcome.rung
+        total.model, total.reply = outcome.model, outcome.reply
+        return text
+
+    async def _recall(self, keys: Sequence[bytes]) -> list[Known | None]:
+        """What is there already, for each of the keys."""
+        if self._memory is None or not all(keys):
+            return [None] * len(keys)
+        return [found(one) for one in await self._memory.recall(keys)]
 
     async def _call(self, path: str, parts: Sequence[tuple[str, str]], caller: "Caller") -> CallOutcome:
         spec = self._spec
@@ -172,6 +197,19 @@ class DigestInterpreter:
         return outcome
 
 
+class _Rounds:
+    """The texts of a merge's rounds before the last, and what they are known by."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.keys: list[bytes] = []
+
+    def add(self, text: str, key: bytes) -> None:
+        """One more."""
+        self.texts.append(text)
+        self.keys.append(key)
+
+
 def _prompt_tokens(request: ChatRequest) -> int:
     return sum(count(render_message(message)) + 4 for message in request.messages)
 
@@ -187,7 +225,8 @@ def _add(total: CallOutcome, one: CallOutcome) -> None:
     total.log += one.log
 
 
-def _done(number: int, outcome: CallOutcome, answer: Answer | None = None) -> ItemDone:
+def _done(number: int, outcome: CallOutcome, answer: Answer | None = None, keys: tuple[bytes, ...] = ()) -> ItemDone:
+    """An answer is known by its keys only where it is a model's own: an older one must not pass for one of today."""
     reply = outcome.reply if outcome.rung in ("cache", "stale") else None
     model = reply.model if reply is not None else outcome.model
     return ItemDone(
@@ -203,4 +242,6 @@ def _done(number: int, outcome: CallOutcome, answer: Answer | None = None) -> It
         hedges=outcome.hedges,
         open_cost=outcome.open_cost,
         used=by_candidate(outcome.log, model),
+        keys=keys if answer is not None and any(keys) and not outcome.degraded else (),
+        standing=answer is not None and outcome.rung == "stale",
     )

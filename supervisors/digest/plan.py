@@ -1,5 +1,6 @@
 """From what a walk finds to the plan of a digest, and what the plan will cost in calls and tokens."""
 
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -9,9 +10,12 @@ from ...protocols.config import DigestSettings
 from ...protocols.digest import Chunk, DigestPlan, Node, Pack, Skipped, SourceFile
 from ...protocols.errors import SourceError
 from .collapse import groups
+from .keys import chunk_key
+from .known import Earlier, Known, known_by_key, packs_of_answers
 from .pack import header, pack
 from .prompts import ANSWER_A_FILE
 from .split import split
+from .tokens import count
 from .tree import build
 
 _LEAST_TEXT: Final = 64  # tokens of text a chunk may hold however long its path is
@@ -104,16 +108,21 @@ class Planner:
         self.totals.tokens += tokens
         self.totals.bytes += item.size
 
-    def finish(self) -> DigestPlan:
-        """The plan over all that was added.
+    def finish(self, earlier: Earlier | None = None) -> DigestPlan:
+        """The plan over all that was added; what `earlier` digests have answered is in packs of its own.
+
+        So one edited file is one call: what stands beside it in a pack is never read again for its sake. Packs that
+        need a call come first.
 
         Raises:
             SourceError: if no text was among it; the text says what was found instead.
         """
         if not self._files:
             raise SourceError(self._nothing())
-        packs = tuple(pack(self._chunks, self._settings.map_budget))
-        return DigestPlan(self._root, tuple(self._files), tuple(self._skipped), packs, build(packs))
+        news, answers = (self._chunks, []) if earlier is None else _parted(self._chunks, earlier)
+        packs = pack(news, self._settings.map_budget)
+        packs += packs_of_answers(answers, len(packs))
+        return DigestPlan(self._root, tuple(self._files), tuple(self._skipped), tuple(packs), build(packs))
 
     def _nothing(self) -> str:
         if not self._skipped:
@@ -130,28 +139,60 @@ class Planner:
         return f"{self._root}: no text to read, all is left out ({found}): give a folder that holds text files"
 
 
+def _parted(chunks: Iterable[Chunk], earlier: Earlier) -> tuple[list[Chunk], list[tuple[Chunk, bytes, Known]]]:
+    """Chunks that nobody has read, and those that were, with their keys and answers."""
+    keyed = [(chunk, chunk_key(earlier.bases.chunk, chunk, asked=earlier.asked)) for chunk in chunks]
+    known = known_by_key([key for _, key in keyed], earlier.recall)
+    return [chunk for chunk, key in keyed if key not in known], [
+        (chunk, key, known[key]) for chunk, key in keyed if key in known
+    ]
+
+
+def files_known(plan: DigestPlan) -> int:
+    """Files of which nothing has to be read."""
+    read = {chunk.path for pack in plan.packs if not pack.known for chunk in pack.chunks}
+    return sum(file.path not in read for file in plan.files)
+
+
+def calls_to_read(plan: DigestPlan) -> int:
+    """Packs that need a call."""
+    return sum(not pack.known for pack in plan.packs)
+
+
 def _said(reason: str) -> str:
     return f"a {reason}" if reason in {"symlink", "special file"} else reason
 
 
-def estimate(plan: DigestPlan, settings: DigestSettings) -> Estimate:
-    """What the calls of `plan` will read and answer; see `Estimate` for how it is guessed."""
-    answers = [_map_answer(pack, settings) for pack in plan.packs]
+def estimate(plan: DigestPlan, settings: DigestSettings, known: Mapping[int, str] | None = None) -> Estimate:
+    """What the calls of `plan` will read and answer; see `Estimate` for how it is guessed.
+
+    What is `known` (texts by node, see `known_nodes`) costs nothing.
+    """
+    known = known or {}
+    news = [pack for pack in plan.packs if not pack.known]
+    answers = {pack.id: _map_answer(pack, settings) for pack in news}
     reduces = _Reduces(settings)
     sizes: list[int] = []
     for node in plan.nodes:
-        if node.kind == "chunk":
-            sizes.append(-(-answers[node.pack] // len(plan.packs[node.pack].chunks)))
+        if node.id in known:
+            sizes.append(count(known[node.id]))
+        elif node.kind == "chunk":
+            sizes.append(_leaf(plan.packs[node.pack], node.place, answers))
         else:
             sizes.append(reduces.merge([sizes[child] for child in node.children], needed=_is_root(node, plan)))
     return Estimate(
-        map_calls=len(plan.packs),
-        map_input_tokens=sum(pack.tokens + _MAP_PROMPT for pack in plan.packs),
-        map_output_tokens=sum(answers),
+        map_calls=len(news),
+        map_input_tokens=sum(pack.tokens + _MAP_PROMPT for pack in news),
+        map_output_tokens=sum(answers.values()),
         reduce_calls=reduces.calls,
         reduce_input_tokens=reduces.input_tokens,
         reduce_output_tokens=reduces.output_tokens,
     )
+
+
+def _leaf(pack: Pack, place: int, answers: Mapping[int, int]) -> int:
+    """Tokens of a chunk's summary: of one that is there, or its part of what the pack's call may answer."""
+    return count(pack.known[place]) if pack.known else -(-answers[pack.id] // len(pack.chunks))
 
 
 def _is_root(node: Node, plan: DigestPlan) -> bool:

@@ -54,3 +54,20 @@ def passages(text: str, names: Sequence[str]) -> list[str]:
         stop = starts[number + 1][0] if number + 1 < len(starts) else len(text)
         parts.setdefault(name if name in names else names[0], []).append(text[start:stop].strip())
     return ["\n".join(parts.pop(name, [NO_PASSAGE])) for name in names]
+
+
+def apart(text: str, names: Sequence[str], parts: Sequence[str], *, asked: bool) -> list[bool]:
+    """Whether each part of an answer is about its document alone.
+
+    It is not where one text stands for several documents, because nothing in it tells them apart. What a model says
+    after its last passage is taken for that passage's own: it can't be told from the passage.
+    """
+    if len(names) == 1:
+        return [bool(parts[0])]
+    if not asked:
+        return [bool(part) and part != text.strip() for part in parts]
+    first = _PASSAGE.search(text)
+    lead = text[: first.start() if first else len(text)].strip()
+    if first is None:
+        return [lead == NO_PASSAGE] * len(parts)
+    return [bool(part) and not (place == 0 and lead) for place, part in enumerate(parts)]

@@ -1,62 +1,29 @@
-"""The Director actor: the shell that starts children, watches them and answers drivers."""
+"""The Director actor: the root of the supervision tree, as drivers see it."""
 
 import asyncio
+import functools
 import os
 import signal
 import time
-from collections.abc import Iterable
-from typing import Any, Final, TypeVar
 
 import msgspec
 
 from ...actors.mailbox.ray_peer import in_ray_thread
-from ...actors.shell import ActorShell, log
+from ...actors.shell import log
 from ...protocols.config import Config
-from ...protocols.jobs import LIVE, EnsureAsk, EnsureReply, JobStatus, Status, TenantStatus
-from ...protocols.messages import Configure, Down, Hello, ProviderAsk, ProviderSnapshot
-from ..children import SUPERVISOR, ChildSpec, Spawner, check, core_children, provider_children
+from ...protocols.errors import UsageError
+from ...protocols.jobs import LIVE, ChildStatus, EnsureAsk, EnsureReply, Status, TenantStatus
+from ...protocols.journal import JournalStats
+from ...protocols.messages import Configure, ProviderAsk, ProviderSnapshot
+from ...protocols.queue import Submission
+from ..children import DIRECTOR, JOURNAL, SUPERVISOR, check, core_children, journal_child
+from ..children import provider_children as providers_of
 from ..proof import differing
-from .core import Announce, Start, TreeOfActors
-
-Told = TypeVar("Told")
-
-LATER_S: Final = 0.7
-"""Processes that start at once share two cores: started all together, the first mapped chunk came 0.5 s later."""
+from .nursery import Nursery
 
 
-class Director(ActorShell):
-    """Root of the supervision tree: named, detached, restarted by Ray; adopts children that outlived it.
-
-    Args:
-        name: the actor's name.
-        namespace: the Ray namespace.
-        spawner: starts actors.
-        fingerprint: of the code that started this cluster.
-        keeper: process id of the local cluster's keeper, 0 where the cluster is not ours to stop.
-        idle_s: the local cluster stops itself after so long without work; 0 means never.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        namespace: str,
-        *,
-        spawner: Spawner,
-        fingerprint: str,
-        keeper: int = 0,
-        idle_s: float = 0.0,
-        mappers: int = 0,
-    ) -> None:
-        super().__init__(name, namespace)
-        self._spawner = spawner
-        self._fingerprint = fingerprint
-        self._keeper = keeper
-        self._idle_s = idle_s
-        self._mappers = mappers
-        self._tree = TreeOfActors()
-        self._handles: dict[str, Any] = {}
-        self._asked_at = time.monotonic()
-        self._began = False
+class Director(Nursery):
+    """Starts what is needed, tells what is known, and queues jobs. See `Nursery` for its arguments."""
 
     # For drivers ------------------------------------------------------------------------------------------------------
 
@@ -64,8 +31,11 @@ class Director(ActorShell):
         """Starts or adopts the children every job needs; answers with the fingerprint of this cluster's code."""
         if not self._began:
             self._began = True
-            if self._mappers:
-                children = core_children(self._mappers)
+            children = core_children(self._mappers) if self._mappers else []
+            if self._succeeds:
+                self._ensure([*children, journal_child(self._url)])
+                self.post.spawn(self._adopt_others())
+            else:
                 # The first two were started by the keeper; the others begin when those two have got to work.
                 self._ensure(children[:2])
                 self.post.spawn(self._ensure_later(children[2:]))
@@ -74,27 +44,43 @@ class Director(ActorShell):
         return self._fingerprint
 
     async def ensure(self, data: bytes) -> bytes:
-        """The actors for a configuration: an `EnsureAsk` is answered by an `EnsureReply`."""
+        """The actors for a configuration: an `EnsureAsk` is answered by an `EnsureReply`.
+
+        Raises:
+            UsageError: another journal is wished for than this cluster has.
+        """
         await self.begin()
         self._asked_at = time.monotonic()
         ask = msgspec.msgpack.decode(data, type=EnsureAsk)
-        config = Config.model_validate_json(ask.config)
+        self._check_journal(ask.journal)
+        config = _config(ask.config)
         stale = differing(ask.proofs, ask.nonce)
-        providers = provider_children(config)
-        specs = [*core_children(max(ask.mappers, 1)), *providers.values()]
+        providers = providers_of(config)
+        mappers = ask.mappers or len(self._tree.names("mapper")) or self._mappers or 1
+        specs = [*core_children(mappers), *providers.values()]
         check(specs)
         if not stale:
-            for effect in self._tree.reconfigure(specs):
-                self.post.tell(effect.name, Configure(effect.account))
-            self._ensure(specs)
+            if ask.nonce:  # a driver's, whose environment may have a new key; not that of a job which waited
+                for effect in self._tree.reconfigure(specs):
+                    self.post.tell(effect.name, Configure(effect.account))
+            self._ensure([*specs, journal_child(self._url)] if providers else specs)
+            self._keep_children()
         reply = EnsureReply(
             supervisor=SUPERVISOR,
             mappers=self._tree.names("mapper"),
             reducers=self._tree.names("reducer"),
             providers={account: spec.name for account, spec in providers.items()},
             stale=stale,
+            journal=JOURNAL,
         )
         return msgspec.msgpack.encode(reply)
+
+    def _check_journal(self, wished: str) -> None:
+        if wished and wished != self._url:
+            mend = "run `understudy down`, then this command again" if self._keeper else "end our actors there first"
+            raise UsageError(
+                f"the running cluster keeps its journal in {self._url or 'its default file'}, not in {wished}: {mend}"
+            )
 
     async def status(self) -> bytes:
         """What is known, as a `Status`."""
@@ -102,92 +88,94 @@ class Director(ActorShell):
         providers = [name for name in self._tree.names("provider") if name in self._tree.alive()]
         asks = [self.post.ask(name, ProviderAsk(), timeout=2.0) for name in providers]
         accounts = await asyncio.gather(*asks, return_exceptions=True)
-        jobs = await self._jobs()
-        tenants = await self._of_supervisor("spending", list[TenantStatus]) or ()
+        jobs = tuple(await self._jobs() or ())
+        tenants = await self._of_child(SUPERVISOR, "spending", list[TenantStatus]) or ()
+        journal = await self._of_child(JOURNAL, "stats", JournalStats)
         now = time.monotonic()
-        idle = 0.0 if any(job.state in LIVE for job in jobs) else now - self._asked_at
+        busy = self._queue.busy or any(job.state in LIVE for job in jobs)
+        itself = ChildStatus(DIRECTOR, "director", "up", os.getpid(), int(self._succeeds), now - self._since)
         status = Status(
-            children=self._tree.status(now=now),
+            children=(itself, *self._tree.status(now=now)),
             accounts=tuple(one for one in accounts if isinstance(one, ProviderSnapshot)),
             jobs=jobs,
             tenants=tuple(tenants),
-            idle_s=idle,
+            idle_s=0.0 if busy else now - self._asked_at,
             stops_after_s=self._idle_s if self._keeper else 0.0,
+            queue=self._queue.status(),
+            journal=self._url,
+            journal_paused=journal.paused if journal else "",
         )
         return msgspec.msgpack.encode(status)
 
-    async def _jobs(self) -> tuple[JobStatus, ...]:
-        return tuple(await self._of_supervisor("jobs", list[JobStatus]) or ())
-
-    async def _of_supervisor(self, method: str, kind: type[Told]) -> Told | None:
-        """What the Supervisor says; None where there is none."""
-        handle = self._handles.get(SUPERVISOR)
-        if handle is None or SUPERVISOR not in self._tree.alive():
-            return None
-        try:
-            data = await getattr(handle, method).remote()
-        except Exception as error:  # noqa: BLE001 - it died just now: its jobs are shown when it is back
-            log.info("not_told", what=method, cause=str(error).split("\n", 1)[0])
-            return None
-        return msgspec.msgpack.decode(data, type=kind)
-
     async def shutdown(self) -> None:
         """Ends all children, the last started first."""
+        self._queue.close()
         for name in reversed(list(self._handles)):
             await in_ray_thread(self._spawner.kill, self._handles.pop(name))
 
-    # Children ---------------------------------------------------------------------------------------------------------
+    # The queue --------------------------------------------------------------------------------------------------------
 
-    def _ensure(self, specs: list[ChildSpec]) -> None:
-        self._carry_out(self._tree.ensure(specs, now=time.monotonic()))
+    async def submit(self, data: bytes) -> bytes:
+        """Queues jobs, a `list[Submission]`; answers with a `list[Submitted]` when they are safe.
 
-    async def _ensure_later(self, specs: list[ChildSpec]) -> None:
-        await asyncio.sleep(LATER_S)
-        self._ensure(specs)
+        May be asked again: a job whose id or key is known is not queued twice.
 
-    def _carry_out(self, effects: Iterable[Announce | Start]) -> None:
-        for effect in effects:
-            if isinstance(effect, Announce):
-                self._announce(effect)
-            else:
-                self.post.spawn(self._start(effect))
+        Raises:
+            UsageError: one of them can't be queued; then none is.
+            MailboxFull: too many jobs wait.
+        """
+        await self._begin_queue()
+        submissions = msgspec.msgpack.decode(data, type=list[Submission])
+        return msgspec.msgpack.encode(await self._queue.submit(submissions))
 
-    async def _start(self, effect: Start) -> None:
-        spec = effect.spec
-        if effect.delay_s:
-            await asyncio.sleep(effect.delay_s)
-        try:
-            handle = await in_ray_thread(self._spawner.start, spec)
-            pid = await handle.pid.remote()
-        except Exception as error:  # noqa: BLE001 - whatever kept it from starting: the restart limit decides
-            log.warning("not_started", name=spec.name, cause=str(error).split("\n", 1)[0])
-            self._died(spec.name)
-            return
-        self._handles[spec.name] = handle
-        restarts = self._tree.up(spec.name, pid, now=time.monotonic())
-        if restarts:
-            self.post.renew(spec.name)
-        if spec.name != SUPERVISOR:
-            self.post.tell(SUPERVISOR, Hello(spec.name, spec.role, pid, restarts))
-        await self._watch(spec.name, handle)
+    async def again(self, job: str, which: str = "failed", delay_s: float = 0.0) -> None:
+        """Queues a job that is over once more: its `failed` or `standing` items are tried again, all else stays.
 
-    async def _watch(self, name: str, handle: Any) -> None:
-        try:
-            await handle.watch.remote()
-        except Exception as error:  # noqa: BLE001 - any end of the call means that the process is gone
-            log.info("child_died", name=name, cause=str(error).split("\n", 1)[0])
-        self._died(name)
+        Raises:
+            UsageError: there is no such job, or it runs.
+        """
+        await self._begin_queue()
+        await self._queue.again(job, which, delay_s)
 
-    def _died(self, name: str) -> None:
-        self._handles.pop(name, None)
-        self._carry_out(self._tree.died(name, now=time.monotonic()))
+    async def redrive(self, jobs: list[str]) -> int:
+        """Takes jobs out of the dead letters, all where none is named; says how many.
 
-    def _announce(self, effect: Announce) -> None:
-        self.post.renew(effect.name)
-        for name in self._tree.alive():
-            self.post.tell(name, Down(effect.name, effect.restarting))
+        Raises:
+            UsageError: one of them is not dead; then none is taken.
+        """
+        await self._begin_queue()
+        return await self._queue.redrive(jobs)
+
+    async def dead(self) -> bytes:
+        """The dead letters as `list[JobRow]`, the newest first."""
+        await self._begin_queue()
+        return msgspec.msgpack.encode(await self._queue.dead())
+
+    async def cancel(self, job: str) -> None:
+        """Cancels a job, whether it waits or runs; one that is over stays as it is.
+
+        Raises:
+            UsageError: there is no such job.
+        """
+        runs = any(one.id == job and one.state in LIVE for one in await self._jobs() or ())
+        if runs and job not in self._queue.queue:
+            await self._stop_job(job)
+        else:
+            await self._begin_queue()
+            await self._queue.cancel(job)
+
+    async def _begin_queue(self) -> None:
+        await self.begin()
+        self._asked_at = time.monotonic()
+        self._ensure([journal_child(self._url)])
 
     # Idleness ---------------------------------------------------------------------------------------------------------
+
+    async def _busy(self) -> bool:
+        jobs = await self._jobs()
+        if jobs is None:  # it is restarted, and may have any number of jobs; or it was given up
+            return bool(self._tree.names("supervisor"))
+        return self._queue.busy or any(job.state in LIVE for job in jobs)
 
     async def _stop_when_idle(self) -> None:
         """Ends the local cluster when nobody has needed it for `idle_s`: its keeper is told, which stops Ray."""
@@ -196,9 +184,15 @@ class Director(ActorShell):
             if left > 0:
                 await asyncio.sleep(left)
                 continue
-            if any(job.state in LIVE for job in await self._jobs()):
+            if await self._busy():
                 self._asked_at = time.monotonic()
                 continue
             log.info("idle", after_s=self._idle_s)
             os.kill(self._keeper, signal.SIGTERM)
             return
+
+
+@functools.lru_cache(16)
+def _config(data: bytes) -> Config:
+    """Jobs that wait bring the same configuration many times."""
+    return Config.model_validate_json(data)

@@ -84,11 +84,24 @@ class TreeOfActors:
                 effects.append(Reconfigure(spec.name, spec.settings["settings"]))
         return effects
 
-    def up(self, name: str, pid: int, *, now: float) -> int:
-        """A child has answered; returns how often it was restarted."""
+    def up(self, name: str, pid: int, *, now: float, succeeds: bool = False) -> int:
+        """A child has answered; returns how often it was restarted.
+
+        `succeeds`: it takes the place of one that died while nobody watched, which counts as a restart.
+        """
         child = self._children[name]
         child.state, child.pid, child.since = "up", pid, now
+        if succeeds:
+            child.restarts = max(child.restarts, 1)
         return child.restarts
+
+    def pid(self, name: str) -> int:
+        """The process id of a child that has been up."""
+        return self._children[name].pid
+
+    def specs(self) -> list[ChildSpec]:
+        """How to start each child, a successor where one has been up already."""
+        return [self._successor(child.spec) for child in self._children.values()]
 
     def died(self, name: str, *, now: float) -> list[Announce | Start]:
         """A child's process ended."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from ...protocols.errors import ConfigError, StepFailed
 from ...protocols.jobs import ApprovalAsk
 from ...protocols.workflow.basic import Approve, Escalate, Function, Use, Value
 from ..workflow import modules, templates
+from ..workflow.finished import Finished, function_hash
 from ..workflow.frame import Frame
 from ..workflow.signals import Escalated, Parked
 from ..workflow.step import perform
@@ -24,8 +26,28 @@ async def value(node: Value, at: Frame) -> Any:
 
 async def function(node: Function, at: Frame) -> Any:
     """What the function returns, as JSON; a sync one runs in a thread, so that it holds up nobody."""
-    work = imported(node.call)
-    arguments = templates.fill(node.args, at.scope)
+    arguments, once = templates.fill(node.args, at.scope), at.run.once
+    if once is None:
+        return await _returned(node.call, arguments)
+    given = function_hash(node.call, arguments)
+    known = await once.find(at.path, given)
+    if known is None:
+        try:
+            result = await _returned(node.call, arguments)
+        except StepFailed as error:
+            await once.keep(at.path, given, Finished(error=str(error)))
+            raise
+        # Not msgspec: a function may return numbers of any size.
+        await once.keep(at.path, given, Finished(json.dumps(result)))
+        return result
+    if known.finished.value is None:
+        raise StepFailed(known.finished.error)
+    return json.loads(known.finished.value)
+
+
+async def _returned(path: str, arguments: dict[str, Any]) -> Any:
+    """What the function at an import path returns, as JSON."""
+    work = imported(path)
     try:
         if inspect.iscoroutinefunction(work):
             result = await work(**arguments)
@@ -36,13 +58,13 @@ async def function(node: Function, at: Frame) -> Any:
         if task is None or task.cancelling():
             raise
         # It awaited something that was cancelled: nobody has cancelled the step.
-        raise StepFailed(f"{node.call}: what it waited for was cancelled") from error
+        raise StepFailed(f"{path}: what it waited for was cancelled") from error
     except (Exception, SystemExit) as error:  # an exit would take the whole process along, with all its other runs
-        raise StepFailed(f"{node.call}: {type(error).__name__}: {error}"[:500]) from error
+        raise StepFailed(f"{path}: {type(error).__name__}: {error}"[:500]) from error
     try:
         return to_jsonable_python(result)
     except PydanticSerializationError as error:
-        raise StepFailed(f"{node.call} returned what is no JSON: {error}") from None
+        raise StepFailed(f"{path} returned what is no JSON: {error}") from None
 
 
 def _called(work: Callable[..., Any], arguments: dict[str, Any]) -> Any:

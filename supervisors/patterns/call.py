@@ -12,14 +12,16 @@ from ...actors.call.checking import check_schemas, repair_turn
 from ...actors.call.logical import LogicalCall
 from ...actors.call.outcome import CallOutcome
 from ...actors.counting import counter, prompt_tokens
-from ...protocols.call import CallOptions, Reset
-from ...protocols.chat import ChatRequest, Document, Message, Part, ResponseFormat, Text
+from ...protocols.call import Attempt, CallOptions, Reset, Role
+from ...protocols.chat import ChatReply, ChatRequest, Document, Message, Part, ResponseFormat, Text, Usage
 from ...protocols.config import Config
 from ...protocols.errors import ConfigError, StepFailed
 from ...protocols.workflow.basic import Call
 from ..workflow import modules, templates
+from ..workflow.finished import Finished, call_hash, tried
 from ..workflow.frame import Frame
-from ..workflow.spending import spending
+from ..workflow.once import Recalled
+from ..workflow.spending import charge, spending, tokens_of
 
 SAMPLING: Final = 0.7
 """Temperature of further samples of a call that has none of its own: at 0 all of them would say the same."""
@@ -41,7 +43,7 @@ async def run(node: Call, at: Frame) -> Any:
     if flaw and outcome.rung == "model":
         # What JSON Schema can't say, a validator of the model's own does: the same one turn to mend it.
         again = repair_turn(request, text, flaw)
-        text = _text(await _ask(node, again, at), at)
+        text = _text(await _ask(node, again, at, "/repair"), at)
         flaw = _flaw(text, model)
     if flaw:
         raise StepFailed(f"its answer is not what was asked for: {flaw}")
@@ -124,12 +126,49 @@ def _imported(path: str) -> type[BaseModel]:
 # Asking ---------------------------------------------------------------------------------------------------------------
 
 
-async def _ask(node: Call, request: ChatRequest, at: Frame) -> CallOutcome:
-    run = at.run
+async def _ask(node: Call, request: ChatRequest, at: Frame, part: str = "") -> CallOutcome:
+    """The call, or what came of it when it was made before."""
     check_schemas(request)
+    once = at.run.once
+    if once is None:
+        return (await _made(node, request, at))[0]
+    path, given = at.path + part, call_hash(request, node.cache, node.overflow)
+    known = await once.find(path, given)
+    if known is not None:
+        return await _recalled(node, known, at)
+    outcome, tokens = await _made(node, request, at)
+    text = None if outcome.reply is None else outcome.reply.text
+    said = Finished(text, outcome.error, outcome.model, outcome.rung, tried(outcome.log), tokens)
+    await once.keep(path, given, said)
+    return outcome
+
+
+async def _recalled(node: Call, known: Recalled, at: Frame) -> CallOutcome:
+    """What a call came to that was made before; who watches is told its words at once."""
+    finished = known.finished
+    outcome = CallOutcome()
+    for one in finished.tried:
+        usage = Usage(one.input_tokens, one.output_tokens)
+        role: Role = "hedge" if one.hedge else "first"
+        outcome.add(Attempt(one.candidate, role, "ok", 0, 0, 0, one.sent, usage, one.cost, one.open_cost))
+    outcome.error, outcome.model, outcome.rung = finished.error, finished.model, finished.rung
+    words = _words(node, at)
+    if finished.value is not None:
+        outcome.reply = ChatReply(finished.value, finished.model, Usage())
+        if words is not None:
+            await words.take(finished.value)
+            words.flush()
+    charge(at, outcome, finished.tokens)
+    _count(outcome, at, billed=known.billed)
+    return outcome
+
+
+async def _made(node: Call, request: ChatRequest, at: Frame) -> tuple[CallOutcome, int]:
+    """The call, and the tokens that budgets count for it."""
+    run = at.run
     tokens = prompt_tokens(request, _counter(run.caller.kit.config, request.model))
     options = _options(node, run.caller.defaults, at)
-    words = _Words(node, at) if node.stream and run.host is not None and run.spec.watch else None
+    words = _words(node, at)
     async with spending(at, request, tokens) as grant:
         options = msgspec.structs.replace(options, max_cost=grant.bound(options.max_cost))
         one = LogicalCall(run.caller, request, tokens, options, None if words is None else words.take)
@@ -140,16 +179,20 @@ async def _ask(node: Call, request: ChatRequest, at: Frame) -> CallOutcome:
             _count(one.outcome, at)
     if words is not None:
         words.flush()
-    return outcome
+    return outcome, tokens_of(outcome.log, tokens + request.max_tokens)
 
 
-def _count(outcome: CallOutcome, at: Frame) -> None:
+def _words(node: Call, at: Frame) -> "_Words | None":
+    return _Words(node, at) if node.stream and at.run.host is not None and at.run.spec.watch else None
+
+
+def _count(outcome: CallOutcome, at: Frame, *, billed: bool = False) -> None:
     own = at.own
     own.calls += 1
     own.attempts += outcome.attempts
     own.cost = -1 if own.cost < 0 or outcome.cost < 0 else own.cost + outcome.cost
     own.model = outcome.model
-    at.run.tally.call(outcome)
+    at.run.tally.call(outcome, billed=billed)
 
 
 def _counter(config: Config, route: str) -> Any:

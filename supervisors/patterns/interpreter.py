@@ -19,11 +19,13 @@ from ...protocols.workflow.nodes import Flow, decode_node, walk
 from ...protocols.workflow.patterns import MapReduce
 from ...protocols.workflow.result import FlowResult
 from ...protocols.workflow.spec import FlowSpec
+from ...protocols.workflow.step import Step
 from ..workflow import modules
 from ..workflow.frame import Frame, Run
 from ..workflow.mapping import NO_OUTPUT
 from ..workflow.memo import Memo
 from ..workflow.merging import merged, size_of
+from ..workflow.once import Once
 from ..workflow.signals import Escalated, Parked
 from ..workflow.step import perform
 from .map_flat import place, step_of
@@ -42,6 +44,7 @@ class FlowInterpreter:
         self._flow = Flow.model_validate_json(self._spec.flow)
         self._scope: dict[str, Any] = msgspec.json.decode(self._spec.scope)
         self._asks = any(_kind(node) == "approve" for root in self._roots() for _, node in walk(root))
+        self._lone = _is_lone(self._flow.run)
         self._merge = decode_node(self._spec.reduce) if self._spec.reduce else None
         self._rng = random.Random(os.urandom(8))  # noqa: S311 - jitter, not secrets
         self._host: Host | None = None
@@ -87,10 +90,16 @@ class FlowInterpreter:
             memo=memo,
             verdicts=verdicts,
             rng=self._rng,
+            once=self._once(number),
         )
         # How steps ended that the run which this one works for had finished.
         run.states.update(self._scope.get("steps", {}))
         return run
+
+    def _once(self, number: int) -> Once | None:
+        """The finished leaf steps of an item; None where nobody keeps them (a merge is begun anew as a whole)."""
+        log = None if self._host is None or number < 0 else self._host.steps(number)
+        return None if log is None else Once(log, lone=self._lone)
 
     async def _answer(self, run: Run, number: int, at: Frame) -> ItemDone:
         limit = self._flow.deadline_s if self._spec.path == "run" else None
@@ -122,7 +131,9 @@ class FlowInterpreter:
         for one in at.allowances:
             run.memo.keep_spent("", one)
         run.memo.keep_used("", run.elapsed())
-        memo = run.memo.encoded(run.records, run.coverage, degraded=run.degraded, review=run.review)
+        memo = run.memo.encoded(
+            run.records, run.coverage, degraded=run.degraded, review=run.review, standing=run.tally.standing
+        )
         return run.tally.done(number, data=msgspec.msgpack.encode(list(parked.asks)), parked=memo)
 
     @staticmethod
@@ -163,6 +174,11 @@ class FlowInterpreter:
     async def reduce(self, node: int, children: Mapping[int, ItemDone], caller: Caller) -> ItemDone:  # noqa: ARG002 - the protocol's
         """See `tree`. Raises `StepFailed`."""
         raise StepFailed(f"node {node} belongs to no tree that was drawn before")
+
+
+def _is_lone(root: Step) -> bool:
+    """The whole run is one leaf step, and nothing follows when that fails."""
+    return _kind(root) in ("call", "function") and root.on_error is None
 
 
 def _kind(node: object) -> str:

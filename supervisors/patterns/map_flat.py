@@ -16,7 +16,7 @@ from ...protocols.workflow.step import Step
 from ..workflow.busy import Busy
 from ..workflow.frame import Frame
 from ..workflow.mapping import answers
-from ..workflow.merging import Missing, merged, size_of
+from ..workflow.merging import merged, size_of
 from ..workflow.names import stays_home
 from ..workflow.settling import MOST
 from ..workflow.signals import Escalated, Parked
@@ -98,18 +98,20 @@ async def _wide(node: MapReduce, chunks: Sequence[Chunk], budget: int, at: Frame
     values = [chunk.value for chunk in chunks]
     spec = job_spec(node.map, at, values, bind=node.as_, concurrency=node.concurrency, merge=merge)
     root: ItemDone | None = None
-    merges = 0
-    missing: list[Missing] = []
+    merges: set[int] = set()
+    missing: dict[int, str] = {}
     nodes: dict[int, ItemDone] = {}
     async for page in feed(spec, values, at):
-        missing += [(done.item, done.item + 1, done.error) for done in page.items if done.error]
-        merges += len(page.nodes)
+        for done in page.items:  # of an item, or a node, that was tried again the last answer counts
+            missing[done.item] = done.error
+        merges |= {done.item for done in page.nodes}
         nodes = {done.item: done for done in page.nodes if done.data or done.error} or nodes
         if page.root >= 0:
             root = nodes.get(page.root, root)
     if root is None:
-        raise StepFailed(missing[0][2] if missing else "its items' job ended without an answer")
-    return _reduced(root, level_of(root.item), merges)
+        cause = next(filter(None, missing.values()), "")
+        raise StepFailed(cause or "its items' job ended without an answer")
+    return _reduced(root, level_of(root.item), len(merges))
 
 
 def step_of(node: MapReduce, merge: Merge, total: int) -> Step:

@@ -1,44 +1,20 @@
 """What a Supervisor decides about one job: who works on which items, and when it is over."""
 
-import bisect
-import dataclasses
-from collections import deque
 from collections.abc import Iterable
 from typing import Final
-
-import msgspec
 
 from ...protocols.jobs import LIVE, Bill, JobSpec, JobState, Verdict
 from ...protocols.messages import ItemDone, Slice
 from ..budgets import Purse, Spending
+from .book import ItemBook
 from .nodes import Nodes
-from .parking import Parking, questions
+from .outcome import Outcome, Send
+from .parking import Parking, questions, unparked
 
 AHEAD: Final = 4
 """Widths of work a Mapper has in hand: with 2 it waited for slices at 3,000 calls a second."""
 BLOCKS_WAITING: Final = 8
 """Blocks of a job that lets its answers go that may wait to be handed out; a block is about 1 MB."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Send:
-    """Effect: give the slice to the Mapper."""
-
-    mapper: str
-    piece: Slice
-
-
-@dataclasses.dataclass(slots=True)
-class _Run:
-    """Consecutive items of one block that nobody has."""
-
-    block: int
-    start: int
-    stop: int
-
-
-def _unparked(done: ItemDone) -> ItemDone:
-    return msgspec.structs.replace(done, data=b"", parked=b"", error="it waits for people but asks nothing")
 
 
 class JobCore:
@@ -61,6 +37,7 @@ class JobCore:
     def __init__(self, spec: JobSpec, nodes: int = 0, spending: Spending | None = None) -> None:
         self.spec = spec
         self._purse = Purse(spending or Spending(), spec.tenant, own=spec.tenant_day, everybody=spec.day)
+        self._ahead = spec.journal == "ahead"
         #: The day it is, as it was last told.
         self._day = 0
         self.nodes = Nodes(spec, self._purse, nodes)
@@ -70,17 +47,10 @@ class JobCore:
         self.error = ""
         self.bill = Bill()
         self.sealed = False
-        #: First item of each block; its length is the next block's first less its own.
-        self._firsts: list[int] = []
-        #: Items of each block that are not done.
-        self._left: list[int] = []
-        #: Blocks that nobody needs any more, since all their items are done; the shell takes them out.
-        self.freed: list[int] = []
-        self.total = 0
-        self._waiting: deque[_Run] = deque()
+        self.book = ItemBook()
         self.parking = Parking()
-        self._done = bytearray()
-        self.done = self.failed = 0
+        #: Items and nodes that nobody was asked for.
+        self.recalled = 0
         #: Items out with each Mapper, and the day their money was reserved on.
         self._out: dict[str, dict[int, int]] = {}
         #: Money that may be spent for nothing else: for items that are out, and for `_lost`.
@@ -95,21 +65,32 @@ class JobCore:
 
     def add_block(self, count: int) -> int:
         """A block of `count` items joins; returns its number."""
-        number = len(self._firsts)
-        self._firsts.append(self.total)
-        self._left.append(count)
-        if count:
-            self._waiting.append(_Run(number, 0, count))
-        else:
-            self.freed.append(number)
-        self._done.extend(bytes(count))
-        self.total += count
-        return number
+        return self.book.add_block(count)
+
+    @property
+    def total(self) -> int:
+        """Items so far."""
+        return self.book.total
+
+    @property
+    def done(self) -> int:
+        """Items that have an answer."""
+        return self.book.done
+
+    @property
+    def failed(self) -> int:
+        """Those of them without success."""
+        return self.book.failed
+
+    @property
+    def freed(self) -> list[int]:
+        """Blocks that nobody needs any more; the shell takes them out."""
+        return self.book.freed
 
     @property
     def room(self) -> bool:
         """True when another block may join. A job that keeps its answers holds all of itself anyway: it always may."""
-        return self.spec.keep or len(self._waiting) < BLOCKS_WAITING
+        return self.spec.keep or len(self.book.waiting) < BLOCKS_WAITING
 
     def seal(self) -> None:
         """No more blocks will come."""
@@ -130,17 +111,10 @@ class JobCore:
             self._purse.settle(self.spec.item_cost, self.spec.item_cost, day=day)
         if self.state not in LIVE:
             return
-        for item in sorted((one for one in lost if not self._done[one]), reverse=True):
-            self._first_of_all(item)
-
-    def _first_of_all(self, item: int) -> None:
-        """The item waits before all others."""
-        block, place = self._place(item)
-        self._waiting.appendleft(_Run(block, place, place + 1))
-
-    def _place(self, item: int) -> tuple[int, int]:
-        block = bisect.bisect_right(self._firsts, item) - 1
-        return block, item - self._firsts[block]
+        for item in sorted((one for one in lost if not self.book.marks[one]), reverse=True):
+            self.book.first_of_all(item)
+            if self._ahead:
+                self.book.begun.add(item)
 
     def hand_out(self, *, day: int = 0, held: bool = False) -> list[Send]:
         """Slices for Mappers that have room, the emptiest first.
@@ -153,7 +127,7 @@ class JobCore:
         if self.state not in LIVE:
             return []
         sends = [] if held else self._slices()
-        if self._waiting and not held and not self._affordable():
+        if self.book.waiting and not held and not self._affordable():
             self._stop_spending()
         self._rest(held=held)
         return sends
@@ -163,7 +137,7 @@ class JobCore:
 
         Not before it is sealed: who hands it in leaves a job that waits, and would take its other items along.
         """
-        idle = self.sealed and len(self.parking) and not self.running and (held or not self._waiting)
+        idle = self.sealed and len(self.parking) and not self.running and (held or not self.book.waiting)
         if self.state == "running" and idle:
             self.state = "waiting"
         elif self.state == "waiting" and not idle:
@@ -172,7 +146,7 @@ class JobCore:
     def _slices(self) -> list[Send]:
         sends: list[Send] = []
         width = self.spec.width
-        while self._waiting and self._out and self._affordable():
+        while self.book.waiting and self._out and self._affordable():
             name = min(self._out, key=lambda one: len(self._out[one]))
             room = AHEAD * width - len(self._out[name])
             # Topped up a width at a time, not item by item: a slice is a message.
@@ -183,12 +157,13 @@ class JobCore:
         return sends
 
     def _send(self, name: str, most: int) -> Send:
-        run = self._waiting[0]
+        run = self.book.waiting[0]
         stop = min(run.stop, run.start + min(most, self._payable()))
-        first = self._firsts[run.block]
-        piece = Slice(self.spec.id, run.block, run.start, stop, self.parking.states(first, run.start, stop))
+        first = self.book.firsts[run.block]
+        states, eras = self.parking.states(first, run.start, stop), self.book.states(first, run.start, stop)
+        piece = Slice(self.spec.id, run.block, run.start, stop, states, eras)
         if stop == run.stop:
-            self._waiting.popleft()
+            self.book.waiting.popleft()
         else:
             run.start = stop
         self._out[name].update(dict.fromkeys(range(first + piece.start, first + piece.stop), self._day))
@@ -228,41 +203,43 @@ class JobCore:
             self.starved = not text
             if self.starved:
                 return
-        while self._waiting:
-            run = self._waiting.popleft()
-            first = self._firsts[run.block]
+        while self.book.waiting:
+            run = self.book.waiting.popleft()
+            first = self.book.firsts[run.block]
             self.refused += [ItemDone(first + place, error=f"not sent: {text}") for place in range(run.start, run.stop)]
 
     # Answers ----------------------------------------------------------------------------------------------------------
 
     def answered(self, mapper: str, done: Iterable[ItemDone], *, now: float = 0.0) -> list[ItemDone]:
-        """Answers came from a Mapper; returns those that are new. An item answered twice counts once, but is billed.
+        """Answers came from a Mapper; returns those that are new: see `judge`."""
+        return self.judge(mapper, done, now=now).answers
+
+    def judge(self, mapper: str, done: Iterable[ItemDone], *, now: float = 0.0) -> Outcome:
+        """Answers came from a Mapper. An item answered twice counts once, but is billed.
 
         What is parked is no answer: it is billed and waits from `now` (monotonic seconds) on.
         """
-        new = []
+        outcome = Outcome()
         for one in done:
             self.bill = self.bill.add(one)
-            if not self._settled(mapper, one) or self._done[one.item]:
-                continue
-            if asks := questions(one):
+            if not self._settled(mapper, one) or self.book.marks[one.item]:
+                outcome.extra.append(one)
+            elif asks := questions(one):
                 self.parking.park(one.item, one.parked, asks, now=now)
                 self.parking.use(one)
-                continue
-            new.append(self.parking.whole(_unparked(one) if one.parked else one))
-            self._mark(new[-1])
-        return new
+                outcome.parked.append(one)
+            else:
+                if self.parking.used(one.item):
+                    outcome.extra.append(one)
+                outcome.answers.append(self.parking.whole(unparked(one) if one.parked else one))
+                self._mark(outcome.answers[-1])
+        return outcome
 
     def _mark(self, done: ItemDone) -> None:
-        """The item is done, and with the last of its block the block."""
-        self._done[done.item] = 1
-        self.done += 1
-        self.failed += bool(done.error)
+        """The item is done."""
+        self.book.mark(done)
+        self.recalled += done.recalled
         self.parking.forget(done.item)
-        block, _ = self._place(done.item)
-        self._left[block] -= 1
-        if not self._left[block]:
-            self.freed.append(block)
 
     def _settled(self, mapper: str, one: ItemDone) -> bool:
         """Settles what was reserved for an answer; False where it is parked too late to be taken."""
@@ -276,28 +253,23 @@ class JobCore:
             self._reserved -= self.spec.item_cost
             # What was parked by a Mapper that was thought dead is taken as long as nobody else works on the item, and
             # never in place of verdicts that are there already: the item is run again, and asks again.
-            return not (one.parked and self.parking.state(one.item)) and (self._take_back(one.item) or not one.parked)
+            back = self.book.take_back(one.item)
+            return not (one.parked and self.parking.state(one.item)) and (back or not one.parked)
         if one.spent:
             self._purse.settle(0, one.spent, day=self._day)
+        # Somebody that this Supervisor has given nothing: its predecessor had.
+        self.book.take_back(one.item)
         return not one.parked
 
     def _settle_late(self, mapper: str, done: ItemDone) -> None:
         self._purse.settle(0, done.spent - self.spec.item_cost, day=self._lost.pop((mapper, done.item)))
 
-    def _take_back(self, item: int) -> bool:
-        """A Mapper that was thought dead has answered: nobody else need be given the item. True where it waited."""
-        block, place = self._place(item)
-        try:
-            self._waiting.remove(_Run(block, place, place + 1))
-        except ValueError:
-            return False
-        return True
-
     def resume(self, item: int, path: str, verdict: Verdict) -> bool:
         """A person has answered; True when the item goes on, before all else. Raises as `Parking.answer` does."""
         ready = self.parking.answer(item, path, verdict)
         if ready >= 0:
-            self._first_of_all(ready)
+            self._turn(ready)
+            self.book.first_of_all(ready)
             self._rest()
         return ready >= 0
 
@@ -307,6 +279,7 @@ class JobCore:
         With `again` its first answer was under way when its Reducer died, so that it was merged, and paid for, twice.
         """
         self.bill = self.bill.add(done)
+        self.recalled += done.recalled and not again
         if again:
             self._purse.settle(0, done.spent, day=self._day)
         else:
@@ -315,6 +288,25 @@ class JobCore:
     def rooted(self, node: int) -> None:
         """A node that was answered is the root of the tree, which grows."""
         self.nodes.rooted(node, day=self._day)
+
+    def again(self, items: Iterable[int]) -> None:
+        """These items are tried again, before all others; what was paid for them stays on the bill."""
+        for item in sorted(items, reverse=True):
+            if self.book.marks[item]:
+                self.book.clear(item)
+                self.book.turn(item)
+                self.parking.again(item)
+                self.book.first_of_all(item)
+
+    def _turn(self, item: int) -> None:
+        if self._ahead:
+            self.book.turn(item)
+
+    def counted(self) -> dict[int, int]:
+        """What the job counts against budgets of days, without what is held back for merging."""
+        return self.nodes.without(self._purse.counted)
+
+    # The end ----------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
         """The job is over: what is out counts as spent, since it may have been, until it is answered after all."""
@@ -344,7 +336,7 @@ class JobCore:
         """Somebody asked to stop."""
         if self.state in LIVE:
             self.state = "cancelled"
-            self._waiting.clear()
+            self.book.waiting.clear()
             self.parking.clear()
 
     def fail(self, error: str) -> None:
@@ -355,7 +347,7 @@ class JobCore:
     @property
     def finished(self) -> bool:
         """True when every item and every node has an answer, and no more will come."""
-        done = self.sealed and self.done == self.total
+        done = self.sealed and self.book.done == self.book.total
         return done and (self.nodes.finished or (self.spec.grows and not self.total))
 
     @property
@@ -365,11 +357,12 @@ class JobCore:
 
     def validate(self) -> None:
         """Asserts the invariants; called after each test."""
-        assert self.done == sum(self._done)
-        waiting = [self._firsts[run.block] + place for run in self._waiting for place in range(run.start, run.stop)]
+        book = self.book
+        book.validate()
+        waiting = [book.firsts[run.block] + place for run in book.waiting for place in range(run.start, run.stop)]
         out = [item for items in self._out.values() for item in items]
         parked = list(self.parking)
-        both = waiting + parked + [item for item in out if not self._done[item]]
+        both = waiting + parked + [item for item in out if not book.marks[item]]
         assert len(both) == len(set(both)), "an item is in two places"
         if self.state in LIVE:
-            assert sorted(set(both)) == [item for item, done in enumerate(self._done) if not done]
+            assert sorted(set(both)) == [item for item, mark in enumerate(book.marks) if not mark]

@@ -7,10 +7,13 @@ from typing import Any, Final
 
 import msgspec
 
-from ...protocols.jobs import LIVE, JobStatus, Page
+from ...protocols.jobs import LIVE, JobState, JobStatus, Page
+from ...protocols.journal import JobRow
 from ...protocols.messages import Absorb, ItemDone, NodesDone, Payload, ProviderSnapshot, ReduceOpen, Sealed
 from .core import JobCore
-from .log import AnswerLog, EventLog
+from .log import AnswerLog, EventLog, Row
+from .nodes import Node
+from .paper import Paper
 from .unmerged import Unmerged
 
 TELL_BYTES: Final = 64_000
@@ -25,21 +28,40 @@ class Job:
         spec: the job's specification, encoded.
         reducer: the actor that holds its tree.
         driver: the Mapper that drives it, for a job that works for another; else empty.
+        paper: what it has yet to write; None for a job that is not journaled.
+        base: answers before that cursor are in the Journal only.
     """
 
-    def __init__(self, core: JobCore, spec: bytes, reducer: str, driver: str = "") -> None:
+    def __init__(
+        self,
+        core: JobCore,
+        spec: bytes,
+        reducer: str,
+        driver: str = "",
+        *,
+        paper: Paper | None = None,
+        base: int = 0,
+    ) -> None:
         self.core = core
         self.spec = spec
         self.reducer = reducer
         self.driver = driver
+        self.paper = paper
+        #: Items that are parked, which is not written yet: nobody is asked about them.
+        self.unsafe: set[int] = set()
+        #: True while its rows are being written; once nothing more is to be done; once everybody was told so.
+        self.pumping = self.ending = self.halted = False
+        #: Somebody has asked what became of it.
+        self.read = False
         #: References to the bytes of blocks that are not done, by number.
         self.blocks: dict[int, Any] = {}
         # A tree that was drawn before is told all answers again when its Reducer dies: they have to be kept.
-        self.log = AnswerLog(keep=core.spec.keep or (core.spec.reduces and not core.spec.grows))
+        drawn = core.spec.reduces and not core.spec.grows
+        self.log = AnswerLog(keep=core.spec.keep or drawn, written=paper is not None, base=base)
         self.events = EventLog()
         self.unmerged = Unmerged()
         #: Finished nodes of a tree that was drawn before.
-        self._nodes: set[int] = set()
+        self.nodes: set[int] = set()
         #: Jobs that work for this one.
         self.children: set[str] = set()
         self.news = asyncio.Event()
@@ -58,7 +80,12 @@ class Job:
     @property
     def held(self) -> bool:
         """True while nothing more is to be handed out, because what was answered is not taken."""
-        return self.log.full or self.unmerged.full
+        return self.log.full or self.unmerged.full or (self.paper is not None and self.paper.full)
+
+    @property
+    def ahead(self) -> bool:
+        """True where what is answered is written before it is acted on."""
+        return self.paper is not None and self.core.spec.journal == "ahead"
 
     # Answers ----------------------------------------------------------------------------------------------------------
 
@@ -69,31 +96,75 @@ class Job:
             self.log.add(self._quietly(done))
             if grows:
                 self.unmerged.add(done)
+        yield from self.absorbs(new)
+
+    def absorbs(self, new: list[ItemDone]) -> Iterator[Absorb]:
+        """What its Reducer is to be told of new answers."""
         if self.core.spec.reduces:
             for some in batches(new):
                 yield Absorb(self.id, tuple(some))
 
     def merged(self, message: NodesDone) -> None:
         """Nodes of its tree are finished; those told twice count once, but are billed."""
-        for place, done in enumerate(message.done):
-            children = message.children[place] if place < len(message.children) else ()
-            root = self.core.spec.grows and message.root == done.item
-            if root and children == (done.item,):  # it was told before it could be known that it is the root
-                new = self.core.nodes.root < 0
-            else:
-                new = self._is_new(done, children)
-                self.core.node_answered(done, again=not new)
-            if root and new:
-                self.core.rooted(done.item)
-            if new:
-                self.log.add(done if root else self._quietly(done), node=True)
+        self.settle(self.judge(message)[0])
 
-    def _is_new(self, done: ItemDone, children: tuple[int, ...]) -> bool:
-        if self.core.spec.grows:
-            return self.unmerged.merge(done, children)
-        new = done.item not in self._nodes
-        self._nodes.add(done.item)
+    def judge(self, message: NodesDone, skip: int = 0) -> tuple[list[Node], list[ItemDone]]:
+        """Of finished nodes, those that count, and those that are only billed; the first `skip` are passed over."""
+        new: list[Node] = []
+        extra: list[ItemDone] = []
+        for place, done in enumerate(message.done[skip:], skip):
+            children = message.children[place] if place < len(message.children) else ()
+            node = Node(done, children, self.core.spec.grows and message.root == done.item)
+            counts = self._counts(node)
+            if counts:
+                new.append(node)
+            elif not self.rooted_again(node):
+                extra.append(done)
+        return new, extra
+
+    @staticmethod
+    def rooted_again(node: Node) -> bool:
+        """True of a node that was told before it could be known that it is the root."""
+        return node.root and node.children == (node.done.item,)
+
+    def _counts(self, node: Node) -> bool:
+        if self.rooted_again(node):
+            new = self.core.nodes.root < 0
+        else:
+            new = self.is_new(node.done, node.children)
+            self.core.node_answered(node.done, again=not new)
+        if node.root and new:
+            self.core.rooted(node.done.item)
         return new
+
+    def settle(self, nodes: Iterable[Node]) -> None:
+        """These nodes count, which is written where that has to be."""
+        for node in nodes:
+            if self.core.spec.grows and not self.rooted_again(node):
+                self.unmerged.merge(node.done, node.children)
+            self.log.add(node.done if node.root else self._quietly(node.done), node=True)
+
+    def is_new(self, done: ItemDone, children: tuple[int, ...]) -> bool:
+        """True of a node that was not merged before; it counts as merged from now on."""
+        if self.core.spec.grows:
+            return self.unmerged.claim(done, children)
+        new = done.item not in self.nodes
+        self.nodes.add(done.item)
+        return new
+
+    def tried_again(self, items: Iterable[int]) -> None:
+        """These items are tried again: what was made of their answers is made anew."""
+        items = list(items)
+        self.core.again(items)
+        for item in items:
+            self.unmerged.drop(item)
+        if self.core.spec.reduces:
+            self.nodes.clear()
+            self.core.nodes.reset()
+
+    def row_of(self, done: ItemDone, *, node: bool) -> Row:
+        """An answer as its reader is given it."""
+        return node, done if node and done.item == self.core.nodes.root else self._quietly(done)
 
     def _quietly(self, done: ItemDone) -> ItemDone:
         return msgspec.structs.replace(done, data=b"") if self.core.spec.quiet and not done.error else done
@@ -108,10 +179,13 @@ class Job:
                 yield Sealed(self.id, self.core.total)
             return
         # Nodes first, from the root down: an answer that comes before that of the node above it would have that node
-        # merged, and paid for, again.
-        for some in batches(sorted((done for node, done in self.log if node), key=lambda done: -done.item)):
+        # merged, and paid for, again. Of what was tried again, only the last answer counts.
+        nodes = {done.item: done for node, done in self.log if node and done.item in self.nodes}
+        for some in batches(nodes[node] for node in sorted(nodes, reverse=True)):
             yield Absorb(self.id, nodes=tuple(some))
-        for some in batches(done for node, done in self.log if not node):
+        marks = self.core.book.marks
+        items = {done.item: done for node, done in self.log if not node and marks[done.item]}
+        for some in batches(items.values()):
             yield Absorb(self.id, tuple(some))
 
     # For readers ------------------------------------------------------------------------------------------------------
@@ -125,17 +199,25 @@ class Job:
         rows = list(self.log)
         return [done for _, done in rows[max(0, len(rows) - (self.log.end - self.told)) :]]
 
-    def page(self, cursor: int, heard: int, accounts: tuple[ProviderSnapshot, ...]) -> Page:
-        """What is new since `cursor`, and since `heard` where that is not -1."""
+    def page(
+        self,
+        cursor: int,
+        heard: int,
+        accounts: tuple[ProviderSnapshot, ...],
+        *,
+        rows: list[Row] | None = None,
+        paused: str = "",
+    ) -> Page:
+        """What is new since `cursor`, and since `heard` where that is not -1; `rows` where the log has none."""
         core = self.core
-        rows = self.log.read(cursor)
+        rows = self.log.read(cursor) if rows is None else rows
         end = cursor + len(rows)
         self.told = max(self.told, end)
         events, hear, missed = self.events.since(heard) if heard >= 0 else ((), 0, 0)
         # A reader that is behind hears that the job is over with the last page, not before.
         over = self.ended is not None and end == self.log.end and (heard < 0 or hear == self.events.end)
         return Page(
-            state=core.state if over or core.state in LIVE else "running",
+            state=core.state if over else self.state,
             cursor=end,
             total=core.total,
             sealed=core.sealed,
@@ -152,8 +234,37 @@ class Job:
             events=events,
             heard=hear,
             missed=missed,
-            parked=len(core.parking),
+            parked=len(core.parking) - len(self.unsafe),
             root=core.nodes.root,
+            paused=paused,
+            standing=core.book.standing,
+            recalled=core.recalled,
+        )
+
+    @property
+    def state(self) -> JobState:
+        """What is said of it while its reader has not heard all: it waits for people only when they may be asked."""
+        state = self.core.state
+        return "running" if state not in LIVE or (state == "waiting" and self.unsafe) else state
+
+    def row(self, *, owner: str, now: float) -> JobRow:
+        """The job as the Journal keeps it; `now` is wall-clock time. For a job that is journaled."""
+        assert self.paper is not None
+        core = self.core
+        return msgspec.structs.replace(
+            self.paper.base,
+            state=core.state,
+            owner=owner,
+            updated=now,
+            total=core.total,
+            done=core.done,
+            failed=core.failed,
+            standing=core.book.standing,
+            parked=len(core.parking),
+            cost=core.bill.cost,
+            open_cost=core.bill.open_cost,
+            error=core.error or core.book.first_error,
+            cursor=self.paper.places,
         )
 
     def status(self, *, now: float) -> JobStatus:
@@ -162,14 +273,14 @@ class Job:
         return JobStatus(
             id=core.spec.id,
             title=core.spec.title,
-            state=core.state,
+            state=core.state if self.ended is not None else self.state,
             total=core.total,
             done=core.done,
             failed=core.failed,
             cost=core.bill.cost,
             age_s=now - self.began,
             tenant=core.spec.tenant,
-            parked=len(core.parking),
+            parked=len(core.parking) - len(self.unsafe),
             parent=core.spec.parent,
         )
 

@@ -25,60 +25,73 @@ class AnswerLog:
 
     Args:
         keep: answers stay when they have been read, so that a reader may begin anew.
+        written: the Journal has them all: a reader that is slow holds nobody up, he is given the old ones from there.
+        base: answers before that cursor are only there.
     """
 
-    def __init__(self, *, keep: bool = True) -> None:
+    def __init__(self, *, keep: bool = True, written: bool = False, base: int = 0) -> None:
         self._keep = keep
+        self._written = written
         self._rows: list[Row] = []
         #: Cursor of the first row that is still here.
-        self._base = 0
+        self.base = base
         self._bytes = 0
 
     def add(self, done: ItemDone, *, node: bool = False) -> None:
         """One more answer."""
         self._rows.append((node, done))
         self._bytes += len(done.data)
+        if self._written and not self._keep and (len(self._rows) > UNREAD_MOST or self._bytes > UNREAD_BYTES):
+            self._drop(len(self._rows) // 2)
 
     def read(self, cursor: int) -> list[Row]:
         """A page of answers from `cursor` on. Raises `UnderstudyError` where they were let go already."""
-        if cursor < self._base:
+        if cursor < self.base:
             raise UnderstudyError(
-                f"answers before {self._base} were read and let go, {cursor} is asked for; keep=True would keep them"
+                f"answers before {self.base} were read and let go, {cursor} is asked for; keep=True would keep them"
             )
-        page: list[Row] = []
-        size = 0
-        for row in self._rows[cursor - self._base : cursor - self._base + PAGE_ITEMS]:
-            size += len(row[1].data)
-            if page and size > PAGE_BYTES:
-                break
-            page.append(row)
-        return page
+        return page_of(self._rows[cursor - self.base : cursor - self.base + PAGE_ITEMS])
 
     def let_go(self, cursor: int) -> bool:
         """All before `cursor` has been read; True where something was let go."""
-        count = min(cursor, self.end) - self._base
+        count = min(cursor, self.end) - self.base
         if self._keep or count <= 0:
             return False
+        self._drop(count)
+        return True
+
+    def _drop(self, count: int) -> None:
         self._bytes -= sum(len(done.data) for _, done in self._rows[:count])
         del self._rows[:count]
-        self._base += count
-        return True
+        self.base += count
 
     @property
     def end(self) -> int:
         """The cursor after the newest answer."""
-        return self._base + len(self._rows)
+        return self.base + len(self._rows)
 
     @property
     def full(self) -> bool:
         """True while the reader is so far behind that nothing more should be asked of anybody."""
-        return not self._keep and (len(self._rows) > UNREAD_MOST or self._bytes > UNREAD_BYTES)
+        return not self._keep and not self._written and (len(self._rows) > UNREAD_MOST or self._bytes > UNREAD_BYTES)
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __iter__(self) -> Iterator[Row]:
         return iter(self._rows)
+
+
+def page_of(rows: Iterable[Row]) -> list[Row]:
+    """The first of these rows, as many as fit on a page."""
+    page: list[Row] = []
+    size = 0
+    for row in rows:
+        size += len(row[1].data)
+        if page and (size > PAGE_BYTES or len(page) == PAGE_ITEMS):
+            break
+        page.append(row)
+    return page
 
 
 class EventLog:

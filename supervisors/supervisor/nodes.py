@@ -1,8 +1,20 @@
 """A job's reduce tree as its money sees it: how many nodes are to be merged, and what is held back for them."""
 
+import dataclasses
+from collections.abc import Mapping
+
 from ...protocols.jobs import JobSpec
 from ...protocols.messages import ItemDone
 from ..budgets import Purse
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Node:
+    """A node of the reduce tree that counts: its answer, what it merged, and whether it is known to be the root."""
+
+    done: ItemDone
+    children: tuple[int, ...] = ()
+    root: bool = False
 
 
 class Nodes:
@@ -55,6 +67,21 @@ class Nodes:
         part = done.spent if self._spec.grows else self._spec.held_back // max(self._wanted, 1)
         last = not self._spec.grows and self.done >= self._wanted
         self._release((self._holding or 0) if last else part, done.spent, day=day)
+
+    def recall(self, done: ItemDone) -> None:
+        """A node that was merged, and paid for, before this process began."""
+        self.done += 1
+        self._spent += done.spent
+
+    def reset(self) -> None:
+        """All is merged anew."""
+        self.done = self._spent = 0
+        self.root = -1
+        self._holding = None
+
+    def without(self, counted: Mapping[int, int]) -> dict[int, int]:
+        """What a job has counted by day, less what is held back here."""
+        return {day: amount - (self._holding or 0) * (day == self._day) for day, amount in counted.items()}
 
     def rooted(self, node: int, *, day: int) -> None:
         """That node is the root of a tree that grows: nothing more is merged."""

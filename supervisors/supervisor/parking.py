@@ -32,6 +32,11 @@ def questions(done: ItemDone) -> tuple[ApprovalAsk, ...]:
         return ()
 
 
+def unparked(done: ItemDone) -> ItemDone:
+    """A failure in place of an item that waits for people and asks them nothing."""
+    return msgspec.structs.replace(done, data=b"", parked=b"", error="it waits for people but asks nothing")
+
+
 class Parking:
     """The parked items of one job.
 
@@ -43,6 +48,8 @@ class Parking:
     def __init__(self) -> None:
         self._parked: dict[int, _Parked] = {}
         self._states: dict[int, bytes] = {}
+        #: What people have approved, by item and path.
+        self._approved: dict[int, dict[str, Verdict]] = {}
         #: What an item had used each time it parked.
         self._used: dict[int, Tally] = {}
 
@@ -57,12 +64,16 @@ class Parking:
 
     def park(self, item: int, memo: bytes, asks: tuple[ApprovalAsk, ...], *, now: float) -> None:
         """The item waits from now on; `now` is monotonic seconds."""
-        self._states.pop(item, None)
+        self._went_on(item)
         self._parked[item] = _Parked(memo, asks, now)
 
     def use(self, done: ItemDone) -> None:
         """What a parked item has used since it parked last; its answer will name only what comes after."""
         self._used.setdefault(done.item, Tally()).item(done)
+
+    def used(self, item: int) -> bool:
+        """True where the item has parked before, so that what it used then is on the bill."""
+        return item in self._used
 
     def whole(self, done: ItemDone) -> ItemDone:
         """The answer of an item with all that it has used, also before it waited: for who reads it."""
@@ -70,7 +81,8 @@ class Parking:
         if tally is None:
             return done
         tally.item(done)
-        return tally.done(done.item, data=done.data, error=done.error, degraded=done.degraded)
+        whole = tally.done(done.item, data=done.data, error=done.error, degraded=done.degraded)
+        return msgspec.structs.replace(whole, keys=done.keys, standing=done.standing, recalled=done.recalled)
 
     def answer(self, item: int, path: str, verdict: Verdict) -> int:
         """A person has answered; returns the item when it can go on, else -1.
@@ -83,16 +95,22 @@ class Parking:
         Raises:
             UsageError: no such item or step waits, or more than one could be meant.
         """
-        item = item if item >= 0 else self._only()
-        parked = self._parked.get(item)
-        if parked is None:
-            raise UsageError(f"item {item} waits for nobody; {self._choices()}")
-        parked.verdicts[_step(item, path, parked.open())] = verdict
+        item, path = self.check(item, path)
+        parked = self._parked[item]
+        parked.verdicts[path] = verdict
         if parked.open():
             return -1
         del self._parked[item]
         self._states[item] = msgspec.msgpack.encode(Resumed(parked.memo, parked.verdicts))
         return item
+
+    def check(self, item: int, path: str) -> tuple[int, str]:
+        """The item and the step that are meant by what `answer` is given. Raises as that does."""
+        item = item if item >= 0 else self._only()
+        parked = self._parked.get(item)
+        if parked is None:
+            raise UsageError(f"item {item} waits for nobody; {self._choices()}")
+        return item, _step(item, path, parked.open())
 
     def _only(self) -> int:
         if len(self._parked) != 1:
@@ -104,9 +122,27 @@ class Parking:
         more = f" and {len(self._parked) - len(some)} more" if len(self._parked) > len(some) else ""
         return f"waiting are {', '.join(map(str, some))}{more}" if some else "no item of the job waits"
 
+    def _went_on(self, item: int) -> None:
+        """What the item went on with is used up."""
+        state = self._states.pop(item, None)
+        if state is not None:
+            verdicts = msgspec.msgpack.decode(state, type=Resumed).verdicts
+            approved = {path: verdict for path, verdict in verdicts.items() if verdict.approved}
+            self._approved.setdefault(item, {}).update(approved)
+
+    def again(self, item: int) -> None:
+        """The item is tried again: it begins anew, with what people have approved already."""
+        approved = self._approved.get(item)
+        if approved:
+            self._states[item] = msgspec.msgpack.encode(Resumed(b"", approved))
+
     def state(self, item: int) -> bytes:
         """What the item goes on with; empty for one that begins anew."""
         return self._states.get(item, b"")
+
+    def resumed(self) -> list[int]:
+        """Items that have all verdicts and no answer since."""
+        return list(self._states)
 
     def states(self, first: int, start: int, stop: int) -> dict[int, bytes]:
         """The states of the items at `start` to `stop` of a block whose first item is `first`, by their place in it."""
@@ -115,9 +151,9 @@ class Parking:
         return {place: state for place in range(start, stop) if (state := self._states.get(first + place))}
 
     def forget(self, item: int) -> None:
-        """The item is answered."""
+        """The item is answered. What people have approved stays: they are not asked again when it is tried again."""
         self._parked.pop(item, None)
-        self._states.pop(item, None)
+        self._went_on(item)
         self._used.pop(item, None)
 
     def clear(self) -> None:

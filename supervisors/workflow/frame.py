@@ -20,6 +20,7 @@ from .tally import Tally
 
 if TYPE_CHECKING:
     from ...actors.interpreter import Host
+    from .once import Once
 
 _ATTEMPT: Final = re.compile(r"(~\d+)+$")
 Pattern = Callable[[Any, "Frame"], Awaitable[Any]]
@@ -63,6 +64,7 @@ class Run:
         memo: what an earlier part of the run has finished.
         verdicts: what people have said, by path.
         rng: for back-off.
+        once: leaf steps that are finished; None where nobody keeps them.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Run:
         memo: Memo,
         verdicts: Mapping[str, Verdict],
         rng: random.Random,
+        once: "Once | None" = None,
     ) -> None:
         self.number = number
         self.flow = flow
@@ -87,8 +90,12 @@ class Run:
         self.memo = memo
         self.verdicts = verdicts
         self.rng = rng
-        self.began = time.monotonic()
+        self.once = once
+        #: Seconds of any origin.
+        self.clock: Callable[[], float] = time.monotonic
+        self.began = self.clock()
         self.tally = Tally()
+        self.tally.standing = memo.kept.standing
         self.records: list[StepRecord] = list(memo.kept.records)
         self.coverage: list[Coverage] = list(memo.kept.coverage)
         #: Of each finished step with an id, for templates: `steps.draft.state`.
@@ -106,7 +113,7 @@ class Run:
 
     def elapsed(self) -> float:
         """Seconds since the run began."""
-        return time.monotonic() - self.began
+        return self.clock() - self.began
 
     def ended(self, path: str, node: Step, state: StepState, began_s: float, own: Own) -> None:
         """A step has ended: it stands in the result, and whoever watches is told."""
@@ -225,9 +232,9 @@ class Frame:
     @property
     def left_s(self) -> float | None:
         """Seconds that are left; None for no bound."""
-        return None if self.due is None else self.due - time.monotonic()
+        return None if self.due is None else self.due - self.run.clock()
 
     def within(self, seconds: float) -> Self:
         """The frame with so many seconds left at most."""
-        due = time.monotonic() + seconds
+        due = self.run.clock() + seconds
         return dataclasses.replace(self, due=due if self.due is None else min(due, self.due))

@@ -30,9 +30,16 @@ async def answers(
     """
     if is_wide(node, len(items), at, concurrency):
         await room(node, items, at, bind=bind)
+        failed: dict[int, ItemDone] = {}  # each may yet be tried again: only the last answer of an item counts
         async for page in feed(job_spec(node, at, items, bind=bind, concurrency=concurrency), items, at):
             for done in page.items:
-                yield _looked_at(done, at)
+                if done.error:
+                    failed[done.item] = done
+                else:
+                    failed.pop(done.item, None)
+                    yield _looked_at(done, at)
+        for done in failed.values():
+            yield _looked_at(done, at)
         return
     async for done in _at_home(node, items, at, bind=bind, concurrency=concurrency or MOST):
         yield done

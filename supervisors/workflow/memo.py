@@ -36,6 +36,7 @@ class Kept(msgspec.Struct, array_like=True):
         used: seconds of each time bound, by the path of its step.
         degraded: something stood in for what was asked.
         review: a person should look at it.
+        standing: a declared or an older answer stood in, because nobody could be asked.
     """
 
     values: dict[str, bytes] = {}
@@ -47,6 +48,7 @@ class Kept(msgspec.Struct, array_like=True):
     used: dict[str, float] = {}
     degraded: bool = False
     review: bool = False
+    standing: bool = False
 
 
 _MARKS: Final = re.compile("[/#~]")
@@ -135,7 +137,7 @@ class Memo:
         """The run waits for people: this part of it has used so many more seconds of the time of a step."""
         self.kept.used[path] = self.used(path) + seconds
 
-    def encoded(self, records: list[StepRecord], coverage: list[Coverage], *, degraded: bool, review: bool) -> bytes:
-        """All that is kept, as bytes."""
-        kept = msgspec.structs.replace(self.kept, records=records, coverage=coverage, degraded=degraded, review=review)
+    def encoded(self, records: list[StepRecord], coverage: list[Coverage], **flags: bool) -> bytes:
+        """All that is kept, as bytes; `flags` are those of `Kept`."""
+        kept = msgspec.structs.replace(self.kept, records=records, coverage=coverage, **flags)
         return msgspec.msgpack.encode(kept)

@@ -1,10 +1,11 @@
 """Reserves from the budgets around a call before it is made, and settles when its bill is there."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
 from ...actors.call.outcome import CallOutcome
+from ...protocols.call import Attempt
 from ...protocols.chat import ChatRequest
 from ...protocols.errors import StepFailed
 from .frame import Frame
@@ -52,11 +53,24 @@ async def spending(at: Frame, request: ChatRequest, tokens: int) -> AsyncIterato
         log = [] if outcome is None else outcome.log
         # What a request may have been charged that was never seen to its end counts as well.
         cost = sum(max(one.cost, 0) + one.open_cost for one in log)
-        used = sum(one.usage.input_tokens + one.usage.output_tokens or size * (one.open_cost > 0) for one in log)
+        used = tokens_of(log, size)
         for one in at.allowances:
             one.settle(held, size, cost, used, calls=int(outcome is not None))
         async with at.run.changed:
             at.run.changed.notify_all()
+
+
+def tokens_of(log: Sequence[Attempt], size: int) -> int:
+    """Tokens that attempts count against budgets; `size` is what one of them may use at most."""
+    return sum(one.usage.input_tokens + one.usage.output_tokens or size * (one.open_cost > 0) for one in log)
+
+
+def charge(at: Frame, outcome: CallOutcome, tokens: int) -> None:
+    """A call that was made before counts against the budgets around it; it asks for no room: it had that."""
+    cost = sum(max(one.cost, 0) + one.open_cost for one in outcome.log)
+    for one in at.allowances:
+        one.reserve(0, 0)
+        one.settle(0, 0, cost, tokens)
 
 
 async def _reserved(at: Frame, estimate: int, size: int) -> int:

@@ -1,5 +1,6 @@
 """What a run has used, summed over its calls and its child jobs. Tokens and picodollars."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ...protocols.messages import ItemDone, Used
@@ -15,16 +16,21 @@ class Tally:
         self.calls = 0
         self.hedges = 0
         self.degraded = False
+        #: A declared or an older answer stood in, because nobody could be asked.
+        self.standing = False
         #: Who answered or failed last.
         self.model = ""
         self._lines: dict[str, Used] = {}
 
-    def call(self, outcome: "CallOutcome") -> None:
-        """A logical call has ended."""
+    def call(self, outcome: "CallOutcome", *, billed: bool = False) -> None:
+        """A logical call has ended. `billed`: what it used stands on another bill already."""
         self.calls += 1
-        self.hedges += outcome.hedges
         self.degraded |= outcome.degraded
+        self.standing |= outcome.degraded
         self.model = outcome.model or self.model
+        if billed:
+            return
+        self.hedges += outcome.hedges
         for one in outcome.log:
             if one.sent or one.cost or one.open_cost:
                 usage = one.usage
@@ -38,9 +44,23 @@ class Tally:
         self.calls += bool(done.attempts)
         self.hedges += done.hedges
         self.degraded |= done.degraded
+        self.standing |= done.standing
         whole = Used(done.model, done.attempts, done.input_tokens, done.output_tokens, done.cost, done.open_cost)
         for line in done.used or ((whole,) if done.attempts or done.cost or done.open_cost else ()):
             self._line(line)
+
+    @property
+    def lines(self) -> tuple[Used, ...]:
+        """What was used, by candidate."""
+        return tuple(self._lines.values())
+
+    def of_child(self, whole: "Tally", told: Sequence[Used], hedges: int) -> None:
+        """A child job has used so much in all, of which `told` (and so many `hedges`) stand on a bill already."""
+        self.hedges += max(0, whole.hedges - hedges)
+        self.degraded |= whole.degraded
+        before = {line.model: line for line in told}
+        for line in whole.lines:
+            self._line(_more(line, before.get(line.model, Used(line.model))))
 
     def _line(self, more: Used) -> None:
         line = self._lines.get(more.model, Used(more.model))
@@ -60,7 +80,7 @@ class Tally:
 
     def done(self, number: int, **fields: object) -> ItemDone:
         """The item's answer with all that was used on it; `fields` are the rest of `ItemDone`."""
-        lines = tuple(self._lines.values())
+        lines = self.lines
         model = self.model if self.model or not lines else lines[-1].model
         return ItemDone(
             number,
@@ -71,6 +91,21 @@ class Tally:
             cost=-1 if any(line.cost < 0 for line in lines) else sum(line.cost for line in lines),
             hedges=self.hedges,
             open_cost=sum(line.open_cost for line in lines),
+            standing=self.standing,
             used=() if [line.model for line in lines] in ([], [model]) else lines,
             **fields,  # type: ignore[arg-type]
         )
+
+
+def _more(line: Used, told: Used) -> Used:
+    """What a line has more than was told of it. A price that is not known is not known of the rest either."""
+    attempts = max(0, line.attempts - told.attempts)
+    unknown = line.cost < 0 and (attempts or told.cost >= 0)
+    return Used(
+        line.model,
+        attempts,
+        max(0, line.input_tokens - told.input_tokens),
+        max(0, line.output_tokens - told.output_tokens),
+        -1 if unknown else max(0, line.cost - max(told.cost, 0)),
+        max(0, line.open_cost - told.open_cost),
+    )

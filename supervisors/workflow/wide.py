@@ -20,6 +20,8 @@ from ...protocols.workflow.nodes import decode_node
 from ...protocols.workflow.result import FlowResult
 from ...protocols.workflow.spec import FlowSpec, item
 from ...protocols.workflow.step import Step
+from .child_bill import ChildBill
+from .finished import named
 from .frame import Frame
 from .money import NO_LIMIT
 from .names import names_used, stays_home
@@ -128,31 +130,48 @@ async def feed(spec: JobSpec, items: Iterable[Any], at: Frame) -> AsyncIterator[
 
     What it used stands on the run's bill. Raises `StepFailed` when the job can't go on.
     """
-    host, own = at.run.host, at.own
+    host = at.run.host
     assert host is not None
-    held, before = max(spec.max_cost, 0), at.run.tally.spent
+    held, bill, over = max(spec.max_cost, 0), ChildBill(at), False
     for one in at.allowances:
         one.reserve(held, 0)
     try:
-        async with host.children(spec) as child, _feeding(child, items):
+        if at.run.once is not None:
+            spec = await _named(spec, items, at)
+        async with host.children(spec, **bill.follow(spec.id)) as child, _feeding(child, items):
             async for page in child.pages():
-                for done in (*page.items, *page.nodes):
-                    at.run.tally.item(done)
-                    own.calls += bool(done.attempts)
-                    own.attempts += done.attempts
-                    own.cost = -1 if own.cost < 0 or done.cost < 0 else own.cost + done.cost
+                bill.take(page)
                 at.run.progress(at.path, _told(page))
                 yield page
                 _check(page)
+            over = True
     except StepFailed:
         raise
     except UnderstudyError as error:
         raise StepFailed(f"its items' job: {error}") from error
     finally:
         for one in at.allowances:
-            one.settle(held, 0, at.run.tally.spent - before, 0)
+            one.settle(held, 0, bill.spent, 0)
         async with at.run.changed:
             at.run.changed.notify_all()
+        await bill.leave(over=over)
+
+
+async def _named(spec: JobSpec, items: Iterable[Any], at: Frame) -> JobSpec:
+    """The job with an id that follows from what it is given: who begins the run anew goes on with the same job.
+
+    What it may spend is no part of it, since that depends on what ran beside it; nor is where its functions are found.
+    """
+    given = msgspec.msgpack.decode(spec.spec, type=FlowSpec)
+    # In an order of its own: `steps` holds steps in that in which they ended.
+    scope = msgspec.json.encode(msgspec.json.decode(given.scope), order="deterministic")
+    flow = msgspec.msgpack.encode(msgspec.structs.replace(given, scope=b"", cost=-1, paths=()))
+    of_items = []
+    for block in blocks(items):
+        of_items.append(named(*block))
+        await asyncio.sleep(0)
+    mark = named(at.path, spec.interpreter, flow, scope, *of_items).hex()
+    return msgspec.structs.replace(spec, id=f"{spec.parent}.{at.run.number}.{mark[:16]}")
 
 
 def _told(page: Page) -> str:

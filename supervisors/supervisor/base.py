@@ -1,0 +1,362 @@
+"""The Supervisor's shell, what all of it stands on: jobs go on, are written, and end."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from ...actors.journal.api import Journal
+from ...actors.mailbox.ray_peer import in_ray_thread
+from ...actors.shell import ActorShell, log
+from ...protocols.errors import ActorError, JournalError, JournalPaused
+from ...protocols.jobs import LIVE, EnsureReply
+from ...protocols.messages import (
+    Absorb,
+    CancelJob,
+    ItemDone,
+    JobEnded,
+    NodesDone,
+    Payload,
+    ProviderSnapshot,
+    Results,
+    Taken,
+)
+from ..budgets import Spending
+from .job import Job, weight
+from .nodes import Node
+from .outcome import Outcome, Send
+
+DAY_S: Final = 86_400
+"""A budget's day begins at 00:00 UTC."""
+KEEP_S: Final = 600.0
+"""A finished job is kept so long for a reader that comes back."""
+PAUSE_S: Final = 0.2
+DIRECTOR: Final = "director"
+
+T = TypeVar("T")
+
+
+class JobShell(ActorShell):
+    """Jobs, and what happens to them whoever asks.
+
+    Args:
+        name: the actor's name.
+        namespace: the Ray namespace.
+        journal: makes the Journal when the first job comes that needs it; the cluster's by default.
+        ensure: asks the Director for the actors of a configuration (`EnsureAsk`, `EnsureReply`); by default over Ray.
+        owner: the cluster's id; Ray's by default.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        namespace: str,
+        *,
+        journal: Callable[[], Journal] | None = None,
+        ensure: Callable[[bytes], Awaitable[bytes]] | None = None,
+        owner: Callable[[], str] | None = None,
+    ) -> None:
+        super().__init__(name, namespace)
+        self._jobs: dict[str, Job] = {}
+        self._mappers: set[str] = set()
+        self._providers: set[str] = set()
+        self._accounts: tuple[ProviderSnapshot, ...] = ()
+        self._accounts_at = 0.0
+        self._spending = Spending()
+        self._make_journal = journal
+        self._shelf: Journal | None = None
+        self._ensure_actors = ensure or self._ask_director
+        self._find_owner = owner
+        self._owner = ""
+        #: True once it was said that a predecessor has died.
+        self._successor = False
+        #: Not set while its jobs are taken over.
+        self._ready = asyncio.Event()
+        self._ready.set()
+        self._taking = asyncio.Lock()
+
+    # The Journal ------------------------------------------------------------------------------------------------------
+
+    @property
+    def journal(self) -> Journal:
+        """The Journal, which nothing is said to before it is needed."""
+        if self._shelf is None:
+            if self._make_journal is None:
+                from ...actors.journal.client import ray_journal  # noqa: PLC0415 - most jobs of tests need none
+
+                self._make_journal = partial(ray_journal, self.namespace)
+            self._shelf = self._make_journal()
+        return self._shelf
+
+    @property
+    def paused(self) -> str:
+        """Why nothing can be written for now; empty while it can, or while nobody has tried."""
+        return "" if self._shelf is None else self._shelf.paused
+
+    async def owner(self) -> str:
+        """The id of this cluster."""
+        if not self._owner:
+            if self._find_owner is None:
+                from ...actors.journal.owner import cluster_id  # noqa: PLC0415 - asks Ray, which tests don't have
+
+                self._owner = await in_ray_thread(cluster_id)
+            else:
+                self._owner = self._find_owner()
+        return self._owner
+
+    async def _ask_director(self, ask: bytes) -> bytes:
+        import ray  # noqa: PLC0415 - the shell's runtime, never needed by tests of the core
+
+        find: Callable[..., Any] = ray.get_actor
+        handle = await in_ray_thread(find, DIRECTOR, self.namespace)
+        reply: bytes = await handle.ensure.remote(ask)
+        return reply
+
+    async def _ensure(self, ask: bytes) -> EnsureReply:
+        return msgspec.msgpack.decode(await self._ensure_actors(ask), type=EnsureReply)
+
+    @staticmethod
+    async def _read(read: Callable[[], Awaitable[T]]) -> T:
+        """Reads from the Journal; where it can't be read for now, later."""
+        while True:
+            try:
+                return await read()
+            except JournalPaused:
+                await asyncio.sleep(PAUSE_S)
+
+    def _write(self, job: Job) -> None:
+        """What the job has yet to write is written, if that is not under way."""
+        if job.paper is not None and job.paper.waits and not job.pumping:
+            job.pumping = True
+            self.post.spawn(self._pump(job))
+
+    async def _pump(self, job: Job) -> None:
+        """One append after the other. What came in one turn of the loop, and during an append, is written together."""
+        try:
+            owner = await self.owner()
+            while job.paper is not None and job.paper.waits:
+                cut = job.paper.cut(job.row(owner=owner, now=time.time()), job.core.counted())
+                if not cut.empty:
+                    await self.journal.append(cut.rows)
+                for act in cut.acts:
+                    await self._act(act)
+                self._go_on(job)
+        except JournalError as error:
+            self._unwritable(job, str(error))
+        except Exception as error:  # noqa: BLE001 - a job that can't be written for whatever cause does not hang
+            log.exception("not_written", job=job.id)
+            self._unwritable(job, f"{type(error).__name__}: {error}".split("\n", 1)[0])
+        finally:
+            job.pumping = False
+        self._write(job)
+
+    async def _act(self, act: Callable[[], None]) -> None:
+        """Does what waited for the Journal; where an outbox is full, as soon as it is not."""
+        while True:
+            try:
+                return act()
+            except ActorError as error:
+                log.info("waits_for_room", cause=str(error))
+            await asyncio.sleep(PAUSE_S)
+
+    def _unwritable(self, job: Job, cause: str) -> None:
+        """The Journal can't be used at all: the job can't go on."""
+        log.error("journal_unusable", job=job.id, cause=cause)
+        job.paper = None
+        job.core.fail(cause)
+        job.ending = True
+        self._over(job)
+
+    async def _safe(self, job: Job) -> None:
+        """Returns when all that a job written ahead has said so far is on disk. While the Journal pauses it waits."""
+        if not job.ahead or job.paper is None:
+            return
+        written = asyncio.Event()
+        job.paper.then(written.set)
+        self._write(job)
+        while not written.is_set() and job.paper is not None:
+            try:
+                await asyncio.wait_for(written.wait(), 1.0)
+            except TimeoutError:
+                continue
+
+    # Answers ----------------------------------------------------------------------------------------------------------
+
+    def _answered(self, job: Job, outcome: Outcome) -> None:
+        """Answers of items came in: they are written, then told; or at once where they are not written before."""
+        if job.paper is not None:
+            job.paper.outcome(outcome)
+            job.unsafe.update(done.item for done in outcome.parked)
+        if job.core.spec.grows:
+            for done in outcome.answers:
+                job.unmerged.expect(done.item)
+        self._then(job, partial(self._show, job, outcome))
+        for absorb in job.absorbs(outcome.answers):
+            self._then(job, partial(self._tell, job.reducer, absorb, job))
+
+    def _take_results(self, job: Job, sender: str, results: Results) -> None:
+        skip = 0 if job.paper is None else job.paper.skip(sender, len(results.done), results.serial)
+        if skip < len(results.done):
+            self._answered(job, job.core.judge(sender, results.done[skip:], now=time.monotonic()))
+        self._taken(job, sender, results.serial)
+
+    def _take_nodes(self, job: Job, sender: str, message: NodesDone) -> None:
+        skip = 0 if job.paper is None else job.paper.skip(sender, len(message.done), message.serial)
+        if skip < len(message.done):
+            self._merged(job, *job.judge(message, skip))
+        self._taken(job, sender, message.serial)
+
+    def _then(self, job: Job, act: Callable[[], None]) -> None:
+        """Does something when all that the job has said is written, or at once where that need not be."""
+        if job.ahead and job.paper is not None:
+            job.paper.then(act)
+        else:
+            act()
+
+    def _show(self, job: Job, outcome: Outcome) -> None:
+        """Readers may know of these."""
+        for absorb in job.take(outcome.answers):
+            del absorb  # told apart, each by itself
+        job.unsafe.difference_update(done.item for done in outcome.parked)
+
+    def _merged(self, job: Job, nodes: list[Node], extra: list[ItemDone]) -> None:
+        """Nodes were merged."""
+        if job.paper is not None:
+            job.paper.merged(nodes, extra, grows=job.core.spec.grows)
+        self._then(job, partial(job.settle, nodes))
+
+    def _taken(self, job: Job, sender: str, serial: int) -> None:
+        """Who told an answer may forget it when it is written."""
+        if serial and job.paper is not None:
+            job.paper.then(partial(self._tell, sender, Taken(job.id, serial), job))
+            self._write(job)
+
+    def _tell(self, name: str, payload: Payload, job: Job) -> None:
+        size = 64
+        if isinstance(payload, Absorb):
+            size += sum(weight(done) for done in (*payload.items, *payload.nodes))
+        self.post.tell(name, payload, job=job.id, weight=size)
+
+    # Going on ---------------------------------------------------------------------------------------------------------
+
+    def _begin(self, job: Job) -> None:
+        self._jobs[job.id] = job
+        for mapper in self._mappers:
+            job.core.mapper_up(mapper)
+
+    def _go_on(self, job: Job) -> None:
+        if job.ended is not None or job.ending:
+            return
+        core = job.core
+        held = job.held or (bool(self.paused) and job.paper is not None and job.paper.waits)
+        self._hand(core.hand_out(day=int(time.time() // DAY_S), held=held))
+        if core.refused:
+            refused, core.refused = core.refused, []
+            self._answered(job, core.judge("", refused))
+        for block in core.freed:
+            job.blocks.pop(block, None)
+        core.freed.clear()
+        if job.paper is not None and core.state != job.paper.state and "waiting" in (core.state, job.paper.state):
+            job.paper.touch()
+        job.news.set()
+        job.moved.set()
+        if core.finished:
+            core.state = "done"
+            self._end(job)
+        self._write(job)
+
+    def _hand(self, sends: Iterable[Send]) -> None:
+        for send in sends:
+            size = 64 + sum(len(state) for state in send.piece.states.values())
+            self.post.tell(send.mapper, send.piece, job=send.piece.job, weight=size)
+
+    # The end ----------------------------------------------------------------------------------------------------------
+
+    def _stop(self, job: Job) -> None:
+        if job.ended is None and not job.ending:
+            job.core.cancel()
+            self._end(job, at_once=True)
+            parent = self._jobs.get(job.core.spec.parent)
+            if parent is not None:
+                self._bill(parent, job.untold())
+        if job.driver and job.paper is None:  # who drove it has left, or is dead: nobody comes back for it
+            self._jobs.pop(job.id, None)
+
+    def _bill(self, job: Job, untold: list[ItemDone]) -> None:
+        """What a job that worked for an item of this one has used, and the item was never told."""
+        job.core.billed(untold)
+        if job.paper is not None:
+            for done in untold:
+                job.paper.paid(done)
+            self._write(job)
+
+    def _end(self, job: Job, *, at_once: bool = False) -> None:
+        """Nothing more is to be done for the job; it is over when that is written.
+
+        `at_once`: somebody wants it stopped. Else its Mappers keep what they told until the end is written, too.
+        """
+        job.ending = True
+        if at_once or not job.ahead:
+            self._halt(job)
+        if job.paper is None:
+            self._over(job)
+            return
+        if job.ahead:
+            job.paper.end(partial(self._over, job))
+        else:
+            self._over(job)
+            job.paper.end(lambda: None)
+        if not job.core.spec.parent:
+            job.paper.then(partial(self._report, job))
+        self._write(job)
+
+    def _halt(self, job: Job) -> None:
+        """Everybody forgets the job."""
+        if job.halted:
+            return
+        job.halted = True
+        job.core.close()
+        job.blocks.clear()
+        for name in [*self._mappers, *([job.reducer] if job.core.spec.reduces else [])]:
+            self._tell(name, CancelJob(job.id), job)
+        for child in [self._jobs[name] for name in job.children if name in self._jobs]:
+            self._stop(child)
+        parent = self._jobs.get(job.core.spec.parent)
+        if parent is not None:
+            parent.children.discard(job.id)
+
+    def _over(self, job: Job) -> None:
+        """The job is over; the answers stay for its reader."""
+        self._halt(job)
+        job.ended = time.monotonic()
+        job.news.set()
+        job.moved.set()
+        self._feed()
+
+    def _report(self, job: Job) -> None:
+        """The Director hears that a job is over."""
+        core = job.core
+        error = core.error or core.book.first_error
+        if job.paper is not None and job.paper.base.attempt and not job.read:
+            self._jobs.pop(job.id, None)  # it came from the queue, and nobody looks: there may be very many
+        ended = JobEnded(job.id, core.state, core.failed, core.book.standing, error)
+        self.post.tell(DIRECTOR, ended, job=job.id, weight=128 + len(error))
+
+    def _feed(self) -> None:
+        """Jobs that wait for money of a tenant's day go on when another job may have given some back."""
+        for job in self._running():
+            if job.core.starved:
+                asyncio.get_running_loop().call_soon(self._go_on, job)
+
+    def _sweep(self) -> None:
+        now = time.monotonic()
+        for name, job in list(self._jobs.items()):
+            if job.ended is not None and not job.pumping and now - job.ended > KEEP_S:
+                del self._jobs[name]
+
+    def _running(self) -> list[Job]:
+        """Jobs for which there is something to do."""
+        return [job for job in self._jobs.values() if job.ended is None and job.core.state in LIVE]
