@@ -52,7 +52,8 @@ def born(pid: int) -> int:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except OSError:
         return 0
-    return int(stat.rpartition(")")[2].split()[19])
+    fields = stat.rpartition(")")[2].split()
+    return 0 if fields[0] in "ZX" else int(fields[19])  # one that nobody has reaped is dead all the same
 
 
 def load() -> Local | None:

@@ -21,6 +21,7 @@ from ..protocols.references import names
 from ..supervisors.children import DIRECTOR, SUPERVISOR
 from ..supervisors.proof import prove
 from . import home, local
+from .dial import dial
 from .fingerprint import fingerprint
 from .local import Settings
 from .spawn import NAMESPACE, RaySpawner
@@ -57,6 +58,8 @@ class Session:
             if "ray" in sys.modules and os.environ.get("RAY_AUTH_MODE") != "token":
                 raise UnderstudyError("Ray was imported before the session: it keeps the authentication it found then")
             address = local.opening(self.settings).wait()
+        else:
+            dial(address)
         import ray as _  # noqa: F401, PLC0415 - 0.3 s, and only when an actor is needed
 
         self.address = address
