@@ -1,8 +1,9 @@
 """Whether memory is flat in the number of items: 10,000, 100,000 and 1,000,000 of them, and 100,000 real calls.
 
 Usage: `python -m benchmarks.memory [--quick]`. A driver streams items from a generator and drops the answers it reads;
-the same again with a reduce tree that grows meanwhile. What is told is the greatest resident size of each process while
-a job ran, sampled twenty times a second, all shared pages of Ray's object store included.
+the same again with a journal that has each item and answer, and with a reduce tree that grows meanwhile. What is told
+is the greatest resident size of each process while a job ran, sampled twenty times a second, all shared pages of Ray's
+object store included.
 """
 
 import argparse
@@ -19,7 +20,9 @@ from understudy.cluster.simulator import Latency, Settings, SimulatorProcess
 SIZES: Final = (10_000, 100_000, 1_000_000)
 CALLS: Final = 100_000
 BAR_MB: Final = 100.0
-SHOWN: Final = ("driver", "supervisor", "mappers", "reducer", "raylet")
+SHOWN: Final = ("driver", "supervisor", "mappers", "reducer", "journal", "raylet")
+FORMS: Final = {"items": "", "kept": " with a journal", "tree": " with a tree"}
+"""What is done with many items, and how a bar says so."""
 _EVERY_S: Final = 0.05
 _MB: Final = 1e6
 
@@ -73,6 +76,7 @@ def labelled(processes: Mapping[str, int]) -> dict[str, list[int]]:
         "supervisor": [processes["supervisor-0"]],
         "mappers": [pid for name, pid in processes.items() if name.startswith("mapper")],
         "reducer": [processes["reducer-0"]],
+        "journal": [processes["journal"]],
         "raylet": raylets,
     }
 
@@ -80,7 +84,7 @@ def labelled(processes: Mapping[str, int]) -> dict[str, list[int]]:
 def measure(sizes: Sequence[int], calls: int, mappers: int) -> list[dict[str, Any]]:
     """One row for each job: what it was, what came of it, and the peaks while it ran."""
     rows = []
-    jobs = [*[("items", size) for size in sizes], *[("tree", size) for size in sizes], ("calls", calls)]
+    jobs = [*((form, size) for form in FORMS for size in sizes), ("calls", calls)]
     settings = Settings(any_model=True, latency=Latency(median_s=0.02))
     with own_home() as environ, SimulatorProcess(settings) as simulator:
         command = json.dumps({"mappers": mappers, "cores": 2, "url": simulator.url})
@@ -122,11 +126,10 @@ def main() -> None:
     sizes, calls = (SIZES[:2], 5000) if options.quick else (SIZES, CALLS)
     rows = measure(sizes, calls, options.mappers)
     show(rows)
-    grown = {(form, who): growth(rows, form, who) for form in ("items", "tree") for who in ("driver", "supervisor")}
-    bars = {
-        f"{who} grows <= 100 MB{' with a tree' if form == 'tree' else ''}": mb <= BAR_MB
-        for (form, who), mb in grown.items()
-    }
+    watched = [(form, who) for form in FORMS for who in ("driver", "supervisor")]
+    watched += [("kept", "mappers"), ("kept", "journal")]
+    grown = {(form, who): growth(rows, form, who) for form, who in watched}
+    bars = {f"{who} grows <= 100 MB{FORMS[form]}": mb <= BAR_MB for (form, who), mb in grown.items()}
     bars["every item is read, and none fails"] = all(row["read"] == row["items"] and not row["failed"] for row in rows)
     bars["the tree's root covers every item"] = all(
         row["root"] == row["items"] for row in rows if row["form"] == "tree"

@@ -1,8 +1,8 @@
 """A driver that streams items it never holds together, and drops what it reads.
 
 Usage: `python -m benchmarks.part_memory SETTINGS`, settings as JSON: `mappers`, `cores`, `url` of a simulator. Then
-lines `{"items": how many, "form": "items" | "tree" | "calls"}`: items that call nobody, the same with a reduce tree
-that grows meanwhile, and real calls.
+lines `{"items": how many, "form": "items" | "kept" | "tree" | "calls"}`: items that call nobody, the same with a
+journal that has each answer before the driver does, the same with a reduce tree that grows meanwhile, and real calls.
 """
 
 import itertools
@@ -84,6 +84,7 @@ class Driver:
             keep=False,
             reduces=form == "tree",
             grows=form == "tree",
+            journal="ahead" if form == "kept" else "off",
         )
 
     def _call(self, method: str, *arguments: Any) -> Any:

@@ -2,8 +2,8 @@
 
 Usage: `python -m benchmarks.part_ours SETTINGS` with settings as JSON: `mappers`, `cores`, and `accounts`, each with
 `url`, `limits`, and perhaps `key`, the name of the variable that holds its key; `full` turns on all that the model
-layer can do. Then lines `{"jobs": [{"account", "calls", "width", "characters"}]}`: all jobs of a line run at once; the
-account `auto` is a choice by rules.
+layer can do. Then lines `{"jobs": [{"account", "calls", "width", "characters", "journal"}]}`: all jobs of a line run at
+once; the account `auto` is a choice by rules; `journal` is that of `JobSpec`, `off` where it is left out.
 """
 
 import json
@@ -139,6 +139,7 @@ class Ours:
             spec=msgspec.msgpack.encode(EchoSpec(one["account"], MAX_TOKENS)),
             config=self._encoded,
             width=int(one["width"]),
+            journal=one.get("journal", "off"),
         )
         return spec, items
 

@@ -1,4 +1,4 @@
-"""The function that the jobs of `benchmarks.jobqueue` run: it writes down that it ran, and fails where it is told to."""
+"""The function that the jobs of `benchmarks.jobqueue` run: it notes that it ran, and fails where it is told to."""
 
 import os
 import time

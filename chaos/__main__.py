@@ -18,7 +18,7 @@ from understudy.cluster.simulator import Record, SimulatorProcess
 from . import judge
 from .driver import Driver
 from .monkey import Monkey
-from .plan import FULL_S, ROLES, WINDOW_S, Plan, files, plan
+from .plan import FULL_S, NODE_S, ROLES, WINDOW_S, Plan, files, plan
 from .world import World, quota, simulated
 
 
@@ -32,11 +32,19 @@ def main() -> int:
     )
     parser.add_argument("--roles", default=",".join(ROLES), help=f"whom the monkey may kill: {', '.join(ROLES)}")
     parser.add_argument("--node", action=argparse.BooleanOptionalAction, help="a second node, whose raylet is killed")
+    parser.add_argument(
+        "--node-every", type=float, default=NODE_S, help="seconds from one of its deaths to the next (default 120)"
+    )
     parser.add_argument("--keep", action="store_true", help="leave the run's folder for a look")
     options = parser.parse_args()
     try:
         made = plan(
-            options.seconds, options.seed, items=options.items, roles=options.roles.split(","), node=options.node
+            options.seconds,
+            options.seed,
+            items=options.items,
+            roles=options.roles.split(","),
+            node=options.node,
+            node_s=options.node_every,
         )
     except ValueError as error:
         parser.error(str(error))
@@ -57,7 +65,7 @@ def run(world: World) -> int:
     made = world.plan
     print(
         f"{made.items:,} items, {made.rpm} requests in any {WINDOW_S:g} s, seed {made.seed}; "
-        f"kills {', '.join(made.roles)}{' and a second raylet' if made.node else ''}",
+        f"kills {', '.join(made.roles)}{' and a second raylet' if made.node_s else ''}",
         flush=True,
     )
     with SimulatorProcess(simulated(made)) as simulator:
@@ -67,7 +75,7 @@ def run(world: World) -> int:
         monkey = Monkey(made, world, driver, lambda kill: print(_line(kill, began), flush=True))
         try:
             world.up()
-            if made.node:
+            if made.node_s:
                 world.add_node()
             driver.start()
             _follow(made, simulator, driver, monkey)
@@ -114,7 +122,8 @@ def _verdict(world: World, driver: Driver, monkey: Monkey, records: list[Record]
     _print_table(followed, monkey.kills[0].t if monkey.kills else 0.0)
     for flaw in driver.flaws:
         print(f"flaw: {flaw}")
-    bars = judge.bars(cost, followed, quota=over, lost=lost, doubled=doubled, codes=driver.codes)
+    needless = judge.unexplained(records, monkey.kills)
+    bars = judge.bars(cost, followed, needless=needless, quota=over, lost=lost, doubled=doubled, codes=driver.codes)
     figures: dict[str, Any] = {
         "items": made.items,
         "seconds": round(took, 1),
@@ -129,6 +138,7 @@ def _verdict(world: World, driver: Driver, monkey: Monkey, records: list[Record]
         "paid_twice": cost.accepted_twice,
         "answered_twice": cost.answered_twice,
         "paid_twice_not_in_flight": judge.out_of_sight(records, monkey.kills),
+        "paid_twice_needlessly": needless,
         "in_flight_at_kills": sum(one.in_flight for one in followed),
         "lost": lost,
         "doubled": doubled,

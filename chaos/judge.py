@@ -4,7 +4,7 @@ import bisect
 import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from understudy.cluster.simulator import Quota, Record, summarise
 
@@ -74,10 +74,28 @@ def consequences(records: Sequence[Record], kills: Sequence[Kill]) -> list[Conse
     return [_consequence(kill, taken, arrivals, last) for kill in kills]
 
 
+COSTLY: Final = ("mapper", "reducer", "node")
+"""Whose death may cost calls: they have them in hand. All others' work is on disk, or can be asked for."""
+
+
+def unexplained(records: Iterable[Record], kills: Sequence[Kill]) -> int:
+    """Requests that were sent again though nobody of `COSTLY` was killed since the same content was sent before."""
+    times = sorted(kill.t for kill in kills if kill.role in COSTLY)
+    before: dict[str, float] = {}
+    count = 0
+    for one in sorted((record for record in records if record.accepted), key=lambda record: record.t):
+        if one.content_hash in before:
+            place = bisect.bisect_left(times, before[one.content_hash])
+            count += place == len(times) or times[place] > one.t
+        before[one.content_hash] = one.t
+    return count
+
+
 def out_of_sight(records: Sequence[Record], kills: Sequence[Kill]) -> int:
     """Requests that were sent again though none of that content was at the provider at any kill.
 
-    Their answers had left the provider and were not written down yet: what the bar of the sums does not see.
+    Their answers had left the provider and were not written down yet: what the bar of the sums does not see. It is a
+    figure and no bar: an answer is told after 50 ms at most and then written, and who dies within that takes it along.
     """
     taken = sorted((record for record in records if record.accepted), key=lambda record: record.t)
     times = sorted(kill.t for kill in kills)
@@ -129,9 +147,26 @@ def lost_and_doubled(report: Mapping[str, Any], paths: Iterable[str]) -> tuple[i
 
 
 def bars(
-    cost: Paid, followed: Sequence[Consequence], *, quota: int, lost: int, doubled: int, codes: Sequence[int]
+    cost: Paid,
+    followed: Sequence[Consequence],
+    *,
+    needless: int,
+    quota: int,
+    lost: int,
+    doubled: int,
+    codes: Sequence[int],
 ) -> dict[str, bool]:
-    """What has to hold. `codes`: of the drivers that ended by themselves; the last one finished the job."""
+    """What has to hold.
+
+    Args:
+        cost: what was paid.
+        followed: what followed each kill.
+        needless: calls paid twice that no death explains, as `unexplained` counts them.
+        quota: requests beyond a limit.
+        lost: files without a summary.
+        doubled: files that stand in the result twice.
+        codes: of the drivers that ended by themselves; the last one finished the job.
+    """
     in_flight = sum(one.in_flight for one in followed)
     return {
         "driver ends with 0": bool(codes) and codes[-1] == 0,
@@ -139,5 +174,6 @@ def bars(
         "0 items lost": lost == 0,
         "0 items twice in the result": doubled == 0,
         "calls paid twice <= in flight at kills": cost.accepted_twice <= in_flight,
+        "only a mapper's, reducer's or node's death costs calls": needless == 0,
         "no quota passed": quota == 0,
     }

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from . import processes
 from .driver import Driver
 from .judge import Kill
-from .plan import NODE_S, PAUSE_S, Plan, kills
+from .plan import PAUSE_S, Plan, kills
 from .world import World
 
 
@@ -21,14 +21,15 @@ class Monkey:
     """
 
     def __init__(self, plan: Plan, world: World, driver: Driver, say: Callable[[Kill], None]) -> None:
-        self._random = random.Random(plan.seed)
-        self._next = kills(self._random, plan.roles)
+        # Apart, so that the timetable is the seed's alone: how many of a role are up differs from run to run.
+        self._victims = random.Random(plan.seed + 1)
+        self._next = kills(random.Random(plan.seed), plan.roles)
         self._world = world
         self._driver = driver
         self._say = say
         self._due = 0.0
         self._role = ""
-        self._node_due = NODE_S if plan.node else float("inf")
+        self._node_s = self._node_due = plan.node_s or float("inf")
         self.kills: list[Kill] = []
 
     def begin(self, *, now: float) -> None:
@@ -40,7 +41,7 @@ class Monkey:
     def step(self, *, now: float) -> None:
         """Kills whoever is due."""
         if now >= self._node_due:
-            self._node_due = now + NODE_S
+            self._node_due = now + self._node_s
             pid = self._world.kill_node()
             if pid:
                 self._note(Kill(now, "node", pid, "raylet"))
@@ -65,7 +66,7 @@ class Monkey:
         if not found:
             return False
         # By id, so that the choice is the same whatever order the system lists them in.
-        victim = self._random.choice(sorted(found, key=lambda one: one.pid))
+        victim = self._victims.choice(sorted(found, key=lambda one: one.pid))
         if not victim.kill():
             return False
         self._note(Kill(now, role, victim.pid))

@@ -15,6 +15,7 @@ WINDOW_S: Final = 10.0
 
 PAUSE_S: Final = (3.0, 8.0)
 NODE_S: Final = 120.0
+"""From one death of the second node's raylet to the next, where nothing else is said."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Plan:
         rpm: requests that any window of `WINDOW_S` may hold.
         tpm: tokens that it may hold.
         roles: whom the monkey may kill.
-        node: a second node is there, whose raylet is killed too.
+        node_s: a second node is there, whose raylet is killed every so many seconds; 0: there is none.
         most_s: after so many seconds the run is given up.
     """
 
@@ -38,11 +39,19 @@ class Plan:
     rpm: int
     tpm: int
     roles: tuple[str, ...] = ROLES
-    node: bool = False
+    node_s: float = 0.0
     most_s: float = 0.0
 
 
-def plan(seconds: float, seed: int, *, items: int = 0, roles: Sequence[str] = ROLES, node: bool | None = None) -> Plan:
+def plan(
+    seconds: float,
+    seed: int,
+    *,
+    items: int = 0,
+    roles: Sequence[str] = ROLES,
+    node: bool | None = None,
+    node_s: float = NODE_S,
+) -> Plan:
     """A run of `seconds` at least; `items` 0 scales them to the seconds. A second node by default in long runs only.
 
     Raises:
@@ -51,8 +60,8 @@ def plan(seconds: float, seed: int, *, items: int = 0, roles: Sequence[str] = RO
     for role in roles:
         if role not in ROLES:
             raise ValueError(f"no such role: {role}; there are {', '.join(ROLES)}")
-    if seconds <= 0 or items < 0:
-        raise ValueError("seconds and items must be more than 0")
+    if seconds <= 0 or items < 0 or node_s <= 0:
+        raise ValueError("seconds, items and what lies between two deaths of a node must be more than 0")
     many = items or max(100, round(FULL_ITEMS * min(1.0, seconds / FULL_S)))
     rpm = max(1, round(many / seconds * WINDOW_S))
     return Plan(
@@ -63,7 +72,7 @@ def plan(seconds: float, seed: int, *, items: int = 0, roles: Sequence[str] = RO
         # Requests are what binds; tokens are watched as well, with room for what is reserved from above.
         tpm=rpm * 2_000,
         roles=tuple(roles),
-        node=seconds >= FULL_S if node is None else node,
+        node_s=node_s if (seconds >= FULL_S if node is None else node) else 0.0,
         most_s=4 * seconds + 240,
     )
 
@@ -81,6 +90,7 @@ def files(items: int) -> Iterator[tuple[str, str]]:
     """
     for number in range(items):
         path = f"part{number // 1000:02}/piece{number // 100 % 10}/file{number:05}.txt"
-        # More than half of `map_budget` (256 tokens), so that no two files fit into one call.
-        words = " ".join(f"w{number}x{place}" for place in range(48))
+        # Of more than half of `map_budget` (256 tokens) and less than all of it, whatever the number: no two files fit
+        # into one call, and none needs two.
+        words = " ".join(f"w{number:05}x{place:02}" for place in range(36))
         yield path, f"File {number} of the tree. {words}\n"

@@ -93,13 +93,14 @@ def resume(
     /,
     *,
     no_more: Annotated[bool, Parameter(help="no inputs follow those that were handed in", negative="")] = False,
+    force: Annotated[bool, Parameter(help="take it from another cluster though that lives", negative="")] = False,
     journal: Where = "",
     json: Json = False,
 ) -> int:
     """Go on with a job whose command or whose whole cluster is gone, and finish its work; nothing is paid for twice."""
     from .jobs.acting import resume as work
 
-    return work(job, no_more=no_more, url=journal, json=json)
+    return work(job, no_more=no_more, force=force, url=journal, json=json)
 
 
 def retry(

@@ -40,7 +40,10 @@ class RaySpawner:
         import ray  # noqa: PLC0415
 
         context = ray.get_runtime_context()
-        context.current_actor.begin.remote()
+        # With retries: Ray calls the actor «restarting» until its constructor has returned, and a call that is sent
+        # before that fails for good. Without them one of some ten restarted Directors slept until a driver called it,
+        # and nobody who died meanwhile was started again.
+        context.current_actor.begin.options(max_task_retries=-1).remote()
         return bool(context.was_current_actor_reconstructed)
 
     def start_director(self, **settings: Any) -> Any:

@@ -197,6 +197,8 @@ class Slice(Message, frozen=True, tag=True, omit_defaults=True):
     `states` holds, for items that were parked and go on, by their place in the block, what `Interpreter.resume` needs.
     `eras` holds, by place, how often an item has parked or was tried again before, for those that were begun already:
     the Journal may know of steps that they have finished.
+    `spec` and `data` are the job's specification and the block, where the whole job is so small that it travels along;
+    else they are empty, and fetched from the Supervisor.
     """
 
     job: str
@@ -205,6 +207,8 @@ class Slice(Message, frozen=True, tag=True, omit_defaults=True):
     stop: int
     states: dict[int, bytes] = {}
     eras: dict[int, int] = {}
+    spec: bytes = b""
+    data: bytes = b""
 
 
 class Used(msgspec.Struct, frozen=True, array_like=True):

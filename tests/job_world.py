@@ -12,6 +12,7 @@ from understudy.actors.mailbox.post import LocalPeers
 from understudy.actors.mapper.actor import Mapper
 from understudy.actors.mapper.blocks import pack_block
 from understudy.protocols.config import Config, encode
+from understudy.protocols.errors import ActorDied
 from understudy.protocols.jobs import LIVE, EnsureReply, JobSpec, Page
 from understudy.protocols.messages import Down, Hello
 from understudy.supervisors.supervisor.actor import Supervisor
@@ -32,22 +33,26 @@ class Reference:
 
 
 class _Method:
-    def __init__(self, method: Callable[..., Any]) -> None:
+    def __init__(self, method: Callable[..., Any], gone: Callable[[], bool]) -> None:
         self._method = method
+        self._gone = gone
 
     def remote(self, *arguments: Any) -> "asyncio.Task[Any]":
         """Calls the method, as a task."""
+        if self._gone():
+            raise ActorDied("whoever is dead calls nobody")
         return asyncio.get_running_loop().create_task(self._method(*arguments))
 
 
 class Handle:
     """A fake of Ray's handle of an actor."""
 
-    def __init__(self, actor: Any) -> None:
+    def __init__(self, actor: Any, gone: Callable[[], bool] = lambda: False) -> None:
         self._actor = actor
+        self._gone = gone
 
     def __getattr__(self, name: str) -> _Method:
-        return _Method(getattr(self._actor, name))
+        return _Method(getattr(self._actor, name), self._gone)
 
 
 class LocalSupervisor(Supervisor):
@@ -62,10 +67,11 @@ class LocalMapper(Mapper):
     """It finds its Supervisor in the process."""
 
     supervisor: Supervisor
+    gone = False
 
     async def _handle(self, name: str) -> Any:
         assert name == SUPERVISOR
-        return Handle(self.supervisor)
+        return Handle(self.supervisor, lambda: self.gone)
 
 
 class JobWorld:
@@ -90,6 +96,11 @@ class JobWorld:
 
     async def fail(self) -> None:
         """The Supervisor dies without a word, and its successor is told who lives."""
+        await self.die()
+        await self.recover()
+
+    async def die(self) -> None:
+        """The Supervisor dies without a word; its successor is not told yet that it is one."""
         old = self.supervisor
         self.peers.kill(SUPERVISOR)
         old.post.tell = lambda *_, **__: ""  # type: ignore[method-assign]
@@ -99,6 +110,9 @@ class JobWorld:
         for mapper in self.mappers.values():
             mapper.supervisor = self.supervisor
             mapper.post.renew(SUPERVISOR)
+
+    async def recover(self) -> None:
+        """The Director tells a successor who lives."""
         await self.supervisor.recover(list(self.mappers), [])
 
     def _join(self, shell: Any) -> None:
@@ -118,6 +132,7 @@ class JobWorld:
         self.peers.kill(name)
         mapper = self.mappers.pop(name)
         mapper.post.tell = lambda *_, **__: ""  # type: ignore[method-assign]
+        mapper.gone = True
         await mapper.stop()
         self.supervisor._down(None, Down(name, restarting=True))  # type: ignore[arg-type]
         self.supervisor.post.renew(name)

@@ -117,6 +117,9 @@ async def agree(store: Journal, work: Sequence[Any]) -> None:
     assert sorted(await store.spent(2), key=key) == sorted(await fake.spent(2), key=key)
     specs = await store.specs((*JOBS, "unknown"))
     assert sorted(specs, key=lambda row: row.job) == sorted(await fake.specs(JOBS), key=lambda row: row.job)
+    place = lambda row: (row.job, row.number)  # noqa: E731
+    blocks = await store.blocks_of((*JOBS, "unknown", JOBS[0]), 2)
+    assert sorted(blocks, key=place) == sorted(await fake.blocks_of(JOBS, 2), key=place)
 
 
 async def _all(journal: Journal, job: str) -> list[Any]:

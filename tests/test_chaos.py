@@ -12,6 +12,8 @@ from chaos import judge, plan, processes
 from chaos.driver import job_of
 from understudy.cluster.simulator import Quota, Record
 from understudy.cluster.simulator.ledger import Outcome
+from understudy.protocols.config import DigestSettings
+from understudy.supervisors.digest.plan import Planner, TextFile
 
 
 def _record(ordinal: int, content: str, t: float, end: float | None, outcome: Outcome = "ok", **more: bool) -> Record:
@@ -66,6 +68,29 @@ def test_answer_that_was_lost_between_provider_and_journal_is_seen() -> None:
     assert judge.out_of_sight(records, []) == 2
 
 
+def test_what_no_death_explains_is_seen() -> None:
+    """Sent again after a Mapper's death is explained; after a Journal's, before any, or long after one it is not."""
+    records = [_record(0, "a", 0, 1), _record(1, "a", 2, 3), _record(2, "a", 6, 7), _record(3, "b", 1, 5)]
+    assert judge.unexplained(records, []) == 2
+    assert judge.unexplained(records, [judge.Kill(1.5, "journal", 1), judge.Kill(4.0, "supervisor", 1)]) == 2
+    assert judge.unexplained(records, [judge.Kill(1.5, "mapper", 1)]) == 1
+    assert judge.unexplained(records, [judge.Kill(1.5, "mapper", 1), judge.Kill(4.0, "node", 1)]) == 0
+
+
+@given(spans=_SPANS, times=st.lists(st.floats(0, 110), max_size=6))
+def test_explained_is_what_a_reader_would_call_so(
+    spans: list[tuple[str, float, float, Outcome]], times: list[float]
+) -> None:
+    """The count agrees with one that looks at each pair of neighbours of one content."""
+    records = [_record(at, one, t, t + took, end) for at, (one, t, took, end) in enumerate(spans)]
+    kills = [judge.Kill(t, "reducer", 1) for t in times]
+    naive = 0
+    for content in {one.content_hash for one in records}:
+        mine = sorted(one.t for one in records if one.content_hash == content)
+        naive += sum(not any(a <= t <= b for t in times) for a, b in itertools.pairwise(mine))
+    assert judge.unexplained(records, kills) == naive
+
+
 def test_quota_that_was_passed_is_seen() -> None:
     """Three requests within a window of two are one too many; a refusal counts, too."""
     records = [_record(at, str(at), float(at), at + 0.5) for at in range(3)]
@@ -96,13 +121,20 @@ def test_each_bar_can_be_missed() -> None:
     fine = judge.Paid(10, 12, 0, 2)
 
     def missed(
-        cost: judge.Paid = fine, quota: int = 0, lost: int = 0, doubled: int = 0, codes: tuple[int, ...] = (0,)
+        cost: judge.Paid = fine,
+        *,
+        needless: int = 0,
+        quota: int = 0,
+        lost: int = 0,
+        doubled: int = 0,
+        codes: tuple[int, ...] = (0,),
     ) -> list[str]:
-        bars = judge.bars(cost, followed, quota=quota, lost=lost, doubled=doubled, codes=codes)
+        bars = judge.bars(cost, followed, needless=needless, quota=quota, lost=lost, doubled=doubled, codes=codes)
         return [bar for bar, met in bars.items() if not met]
 
     assert missed() == []
     assert missed(judge.Paid(10, 16, 0, 6)) == ["calls paid twice <= in flight at kills"]
+    assert missed(needless=1) == ["only a mapper's, reducer's or node's death costs calls"]
     assert missed(quota=1) == ["no quota passed"]
     assert missed(lost=1) == ["0 items lost"]
     assert missed(doubled=1) == ["0 items twice in the result"]
@@ -133,12 +165,32 @@ def test_unknown_role_is_named() -> None:
         plan.plan(60.0, 1, roles=["poet"])
     with pytest.raises(ValueError, match="more than 0"):
         plan.plan(0.0, 1)
+    with pytest.raises(ValueError, match="more than 0"):
+        plan.plan(60.0, 1, node_s=0.0)
+
+
+def test_second_node_is_for_long_runs_or_who_asks() -> None:
+    """A run of ten minutes has one, a shorter one where it is said; it dies every two minutes unless told otherwise."""
+    assert plan.plan(600.0, 1).node_s == plan.NODE_S
+    assert plan.plan(90.0, 1).node_s == 0.0
+    assert plan.plan(600.0, 1, node=False).node_s == 0.0
+    assert plan.plan(90.0, 1, node=True, node_s=45.0).node_s == 45.0
 
 
 def test_files_are_all_different() -> None:
     """No two files are alike, in path or text, so that a content names an item."""
     made = list(plan.files(2_500))
     assert len({path for path, _ in made}) == len({text for _, text in made}) == 2_500
+
+
+def test_each_file_is_one_call() -> None:
+    """Small numbers and large ones: a file fills a pack of its own, and none is cut in two."""
+    planner = Planner("tree", DigestSettings(map_budget=256, map_answer=100))
+    for path, text in itertools.islice(plan.files(10_000), 900, 1_300):
+        planner.add(TextFile(path, text, len(text)))
+    packs = planner.finish().packs
+    assert len(packs) == 400
+    assert {len(pack.chunks) for pack in packs} == {1}
 
 
 @pytest.mark.parametrize(

@@ -311,3 +311,14 @@ async def test_many_rows_of_one_moment_are_all_read(world: World, monkeypatch: p
     one.begin()
     await world.until(lambda: len(world.started) == 14)
     assert world.started == sorted((row.id for row in rows), key=lambda name: (int(name[1:]) // 5, name))
+
+
+async def test_a_job_that_another_cluster_has_taken_over_is_not_begun_here(world: World) -> None:
+    """It waits in this queue, too, but its row says whose it is."""
+    one = world.life()
+    await one.submit([submission("a", delay_s=5.0), submission("b", delay_s=5.0)])
+    await world.journal.append(Append(jobs=(msgspec.structs.replace(world.row("a"), owner="another"),)))
+    world.wake(one, 6.0)
+    await world.begun(1)
+    assert (world.started, world.row("a").state, world.row("a").owner) == (["b"], "queued", "another")
+    await world.until(lambda: "a" not in one.queue)

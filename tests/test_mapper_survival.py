@@ -23,6 +23,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(persist, "_FIRST_PAUSE_S", 0.001)
     monkeypatch.setattr(begun_module, "_PAUSE_S", 0.001)
     monkeypatch.setattr(telling_module, "RETELL_S", 0.01)
+    monkeypatch.setattr(telling_module._Lives, "next", lambda _: 0)  # what is told is numbered from 1
     Steady.gates, Steady.begun, Steady.memories = {}, [], []
 
 

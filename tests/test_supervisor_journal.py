@@ -1,6 +1,8 @@
 """Journaled jobs: nothing is acted on before it is written, and nothing is lost or counted twice whoever dies."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import msgspec
@@ -13,8 +15,12 @@ from understudy.protocols.config import Config, encode
 from understudy.protocols.errors import JournalError, UnderstudyError, UsageError
 from understudy.protocols.jobs import JobSpec, Page, Verdict, Waiting
 from understudy.protocols.journal import Append, BlockRow, JobRow, JobsAsk, NoteRow, SpecRow
-from understudy.protocols.messages import JobEnded, StartJobs
+from understudy.protocols.messages import ItemDone, JobEnded, Results, StartJobs
+from understudy.supervisors.supervisor import base as base_module
+from understudy.supervisors.supervisor import living as living_module
 from understudy.supervisors.supervisor import log as log_module
+from understudy.supervisors.supervisor.job import Job
+from understudy.supervisors.supervisor.paper import PATIENT_BYTES, Paper
 
 
 @pytest.fixture
@@ -81,6 +87,54 @@ async def test_nothing_is_shown_before_it_is_written(world: JobWorld) -> None:
     world.journal.hold.set()
     found, last = await answers(world, "j")
     assert (len(found), last.state) == (5, "done")
+
+
+async def test_answers_wait_for_those_that_are_on_their_way(world: JobWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are written together; at once when somebody waits for what was said."""
+    monkeypatch.setattr(base_module, "PACE_S", 60.0)
+    await begin(world, "j", [["hang"], *(["say", one] for one in range(20))])
+    job = world.supervisor._jobs["j"]
+    await world.until(lambda: job.core.done == 20)
+    assert (job.log.end, await world.journal.answers("j")) == (0, [])
+    before = len(world.journal.appended)
+    await world.supervisor._safe(job)
+    assert (job.log.end, len(world.journal.appended) - before) == (20, 1)
+
+
+async def test_the_last_answers_wait_for_nothing(world: JobWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job is over as soon as it is, and so is one that is cancelled while answers wait; people are asked at once."""
+    monkeypatch.setattr(base_module, "PACE_S", 60.0)
+    await begin(world, "done", [["say", one] for one in range(50)])
+    assert (await answers(world, "done"))[1].state == "done"
+    await begin(world, "asks", [["hang"], ["ask", ["a"]]])
+    await world.until(lambda: len(world.supervisor._jobs["asks"].core.parking) == 1)
+    await world.until(lambda: not world.supervisor._jobs["asks"].unsafe)
+    await begin(world, "stops", [["hang"], ["say", 1]])
+    await world.until(lambda: world.supervisor._jobs["stops"].core.done == 1)
+    await world.supervisor.cancel("stops")
+    assert [len(await world.journal.answers(one)) for one in ("done", "asks", "stops")] == [50, 0, 1]
+
+
+def test_only_few_answers_of_items_are_patient() -> None:
+    """Whatever else is to be written hurries, until it was taken; so do many bytes."""
+    row = JobRow("j", "running")
+
+    def patient(say: Callable[[Paper], None]) -> bool:
+        paper = Paper(row)
+        paper.answer(ItemDone(0))
+        assert paper.patient
+        say(paper)
+        found = paper.patient
+        paper.cut(row, {})
+        assert paper.patient
+        return found
+
+    assert patient(lambda paper: paper.then(lambda: None))
+    assert not patient(lambda paper: paper.then(lambda: None, hurries=True))
+    assert not patient(lambda paper: paper.answer(ItemDone(1, b"x" * PATIENT_BYTES)))
+    assert not patient(lambda paper: paper.answer(ItemDone(1), node=True))
+    assert not patient(lambda paper: paper.note("sealed"))
+    assert not patient(lambda paper: paper.end(lambda: None))
 
 
 async def test_a_journal_that_pauses_is_named_and_holds_up_the_job(world: JobWorld) -> None:
@@ -278,7 +332,9 @@ async def test_another_clusters_job_is_taken_over(world: JobWorld) -> None:
         assert other.supervisor._jobs == {}
         with pytest.raises(UsageError, match="`understudy resume j` takes it over"):
             await other.supervisor.follow("j", 0)
-        await other.supervisor.resume("j")
+        with pytest.raises(UsageError, match="another cluster, which lives"):
+            await other.supervisor.resume("j")
+        await other.supervisor.resume("j", "", True)
         await other.until(lambda: Items.hanging == 1)
         assert Items.ran == [(0, "map")]
         assert (await row(world, "j")).owner == "elsewhere"
@@ -292,7 +348,7 @@ async def test_a_cancelled_job_goes_on(world: JobWorld) -> None:
     await world.until(lambda: Items.hanging == 0 and world.supervisor._jobs["j"].ended is not None)
     assert (await row(world, "j")).state == "cancelled"
     await world.supervisor.resume("j", "failed")
-    await world.until(lambda: Items.hanging == 1)
+    await world.until(lambda: Items.hanging == 1 and len(Items.ran) == 5)
     assert sorted(Items.ran) == [(0, "map"), (0, "map"), (1, "map"), (1, "map"), (2, "map")]
 
 
@@ -377,3 +433,121 @@ async def test_a_child_is_gone_on_with_by_whoever_has_its_item(
     await world.fail()
     assert sorted(world.supervisor._jobs) == ["j", "j.0"]
     assert Items.hanging == 1
+
+
+async def test_a_job_that_goes_on_while_its_earlier_life_is_still_told(world: JobWorld) -> None:
+    """Answers that were on their way when it was cancelled count, and hide none of those that follow."""
+    supervisor, take = world.supervisor, world.supervisor._results
+    told: list[tuple[Any, Results]] = []
+    supervisor.post.on(Results, lambda envelope, results: told.append((envelope, results)))
+
+    def count() -> int:
+        return sum(len(results.done) for _, results in told)
+
+    await begin(world, "j", [["say", one] for one in range(6)], width=1)
+    await world.until(lambda: count() == 6)
+    early, told[:] = [*told], []
+    await supervisor.cancel("j")
+    await supervisor.resume("j")
+    await world.until(lambda: count() == 6)
+    for sender in world.mappers:  # the last answer came first: who works on several at once tells them in any order
+        mine = [(envelope, results) for envelope, results in early if envelope.sender == sender]
+        envelope, first = mine[0]
+        before = first.serial - len(first.done)
+        take(envelope, Results("j", mine[-1][1].done[-1:], before + 1))
+    for envelope, results in told:
+        take(envelope, results)
+    found, last = await asyncio.wait_for(answers(world, "j"), 5)
+    assert (found, last.state) == ({item: [item] for item in range(6)}, "done")
+
+
+async def test_what_a_job_has_spent_today_is_not_forgotten_when_it_is_tried_again(world: JobWorld) -> None:
+    """What it counts is written as a whole: a second try adds to what the first has spent."""
+    money = {"tenant": "t", "tenant_day": 100, "item_cost": 1}
+    await begin(world, "j", [["say", 0], ["boom", 1], ["say", 2]], **money)
+    await answers(world, "j")
+    Items.mended = True
+    await world.supervisor.resume("j", "failed")
+    await answers(world, "j")
+    assert [one.amount for one in await world.journal.spent(int(time.time() // 86_400))] == [4]
+    assert world.supervisor._spending.tenants(day=int(time.time() // 86_400)) == {"t": 4}
+
+
+async def test_what_was_spent_by_this_process_is_counted_once(world: JobWorld) -> None:
+    """Also of a job that it does not know any more, when the first job with a budget comes."""
+    await begin(world, "j", [["say", 0]], tenant="t", item_cost=1)
+    await answers(world, "j")
+    del world.supervisor._jobs["j"]
+    await begin(world, "k", [["say", 0]] * 2, tenant="t", tenant_day=3, item_cost=1)
+    _, last = await answers(world, "k")
+    assert (last.failed, last.bill.cost) == (0, 2)
+    assert world.supervisor._spending.tenants(day=int(time.time() // 86_400)) == {"t": 3}
+
+
+async def test_a_job_that_can_not_be_read_keeps_no_other_from_going_on(world: JobWorld) -> None:
+    """A successor says of it why it has failed, and goes on with the rest."""
+    ended: list[JobEnded] = []
+    world.peers.open("director").on(JobEnded, lambda _, told: ended.append(told))
+    for name in ("bare", "odd", "j"):
+        await begin(world, name, [["hang"]])
+    await world.until(lambda: Items.hanging == 3)
+    del world.journal._specs["bare"]
+    world.journal.write(Append(notes=(NoteRow("odd", 1, 0, "parked", b"\xc1"),)))
+    await world.fail()
+    assert sorted(world.supervisor._jobs) == ["j"]
+    assert [(await row(world, name)).state for name in ("bare", "odd", "j")] == ["failed", "failed", "running"]
+    assert "no specification of job bare" in (await row(world, "bare")).error
+    await world.until(lambda: sorted(one.job for one in ended) == ["bare", "odd"])
+
+
+async def test_a_successor_says_nothing_of_jobs_before_it_has_them(world: JobWorld) -> None:
+    """Asked between its start and the Director's word, it waits: what waits for people is listed, and is cancelled."""
+    await begin(world, "j", [["ask", ["a"]]])
+    await begin(world, "k", [["ask", ["a"]]])
+    await world.until(lambda: all(world.supervisor._jobs[name].state == "waiting" for name in "jk"))
+    await world.until(lambda: not any(world.supervisor._jobs[name].pumping for name in "jk"))
+    await world.die()
+    asked = asyncio.create_task(approvals(world))
+    cancelled = asyncio.create_task(world.supervisor.cancel("k"))
+    said = asyncio.create_task(world.supervisor.answer("j", -1, "", verdict()))
+    await asyncio.sleep(0)
+    assert not any(one.done() for one in (asked, cancelled, said))
+    await world.recover()
+    assert {one.job for one in await asked} >= {"j"}
+    assert await said
+    await cancelled
+    assert world.supervisor._jobs["k"].core.state == "cancelled"
+    assert (await answers(world, "j"))[0] == {0: ["begun", "a"]}
+
+
+async def test_who_knows_of_no_job_says_so_at_once(world: JobWorld) -> None:
+    """Where nobody has died nothing is waited for."""
+    assert await approvals(world) == []
+    with pytest.raises(UsageError, match="no job does"):
+        await world.supervisor.answer("j", -1, "", verdict())
+
+
+async def test_a_cluster_says_that_it_lives_while_it_has_jobs(world: JobWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when nothing is written of them; then it is silent."""
+    monkeypatch.setattr(living_module, "BEAT_S", 0.002)
+    await begin(world, "j", [["hang"]])
+    await world.until(lambda: Items.hanging == 1)
+    for _ in range(2):
+        world.journal._values.clear()
+        await world.until(lambda: list(world.journal._values) == ["cluster/here"])
+    await world.supervisor.cancel("j")
+    await world.until(lambda: not world.supervisor._beats.going and not world.journal._values)
+
+
+async def test_a_job_that_is_forgotten_at_its_end_may_be_asked_for(world: JobWorld) -> None:
+    """One from the queue that nobody looks at is over before `resume` has looked for it."""
+    world.peers.open("director")
+    world.journal.write(queued("q"))
+    join = world.supervisor._join
+
+    def over(job: Job) -> None:
+        join(job)
+        world.supervisor._jobs.pop(job.id)
+
+    world.supervisor._join = over  # type: ignore[method-assign]
+    await world.supervisor.resume("q")

@@ -6,10 +6,11 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from understudy.actors.journal.testing import MemoryJournal
+from understudy.actors.mailbox.untaken import LIFE_BITS
 from understudy.actors.reducer.growing import node_id
 from understudy.protocols.jobs import ApprovalAsk, JobSpec, Verdict
 from understudy.protocols.journal import JobRow, SpecRow, StepRow
@@ -147,6 +148,7 @@ class Life:
 
 
 @settings(max_examples=200)
+@example(["again", "answer", "twice", "answer"], 786_084)  # told twice, of unknown price, and asked for nothing
 @given(
     st.lists(
         st.sampled_from(["block", "answer", "answer", "park", "approve", "approve", "twice", "again", "die", "seal"])
@@ -267,6 +269,32 @@ def test_answers_that_were_told_twice_are_passed_over() -> None:
     done = paper.cut(msgspec.structs.replace(row, state="done"), {}).rows
     assert [(one.name, one.value) for one in done.values] == [(f"{HEARD}j/m", b"")]
     assert [one.state for one in done.jobs] == ["done"]
+
+
+def test_a_later_life_of_a_sender_hides_nothing_and_is_not_hidden() -> None:
+    """A job that begins anew hears late answers of its earlier life first: those that follow count all the same."""
+    paper = Paper(JobRow("j", "open"))
+    old, new = 7 << LIFE_BITS, 8 << LIFE_BITS
+    assert paper.skip("m", 2, old + 2) == 0
+    assert paper.skip("m", 1, new + 1) == 0
+    assert paper.skip("m", 2, new + 2) == 1
+    assert paper.skip("m", 1, old + 3) == 0
+    assert paper.skip("m", 3, new + 3) == 2
+    paper.forget("m")
+    assert paper.skip("m", 1, new + 9) == 0
+    assert paper.skip("m", 2, new + 10) == 1
+
+
+def test_an_unknown_price_is_written_though_nothing_else_was_used() -> None:
+    """An item that waited for people and went on without a request is on the bill again as it was."""
+    life = Life(JobSpec("j", "t", "m:C", b"", b"", journal="ahead"), random.Random(1))
+    for act in ("block", "park", "approve", "approve"):
+        life.step(act)
+        life.hand_out()
+    for item in list(life.out):
+        life.out.remove(item)
+        life.answer(ItemDone(item, b"x", cost=-1))
+    life.die()
 
 
 def test_a_day_s_spending_is_counted_once() -> None:

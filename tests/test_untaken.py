@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from understudy.actors.mailbox import telling as module
 from understudy.actors.mailbox.telling import TOLD_BYTES, TOLD_COUNT, Telling
-from understudy.actors.mailbox.untaken import Untaken
+from understudy.actors.mailbox.untaken import LIFE_BITS, Untaken
 from understudy.protocols.errors import MailboxFull
 from understudy.protocols.messages import ItemDone, Results
 
+LOW = (1 << LIFE_BITS) - 1
 moves = st.lists(st.tuples(st.sampled_from(["add", "add", "tell", "doubt", "take"]), st.integers(0, 12)), max_size=60)
 
 
@@ -76,6 +77,11 @@ def numbers(shelf: Shelf) -> list[tuple[list[int], int]]:
     return [([done.item for done in results.done], results.serial) for results in shelf.told]
 
 
+def counts(shelf: Shelf) -> list[tuple[list[int], int]]:
+    """As `numbers`, within the sender's life."""
+    return [(items, serial & LOW) for items, serial in numbers(shelf)]
+
+
 async def test_messages_stay_small_and_say_their_number() -> None:
     """Many answers are cut by count and by weight; the number is that of the last one."""
     shelf = Shelf()
@@ -83,11 +89,11 @@ async def test_messages_stay_small_and_say_their_number() -> None:
     add(one, *range(TOLD_COUNT + 1))
     one.flush()
     one.flush()
-    assert numbers(shelf) == [(list(range(TOLD_COUNT)), TOLD_COUNT), ([TOLD_COUNT], TOLD_COUNT + 1)]
+    assert counts(shelf) == [(list(range(TOLD_COUNT)), TOLD_COUNT), ([TOLD_COUNT], TOLD_COUNT + 1)]
     shelf.told.clear()
     add(one, 1, 2, 3, data=b"x" * (TOLD_BYTES // 2))
     one.flush()
-    assert [serial for _, serial in numbers(shelf)] == [TOLD_COUNT + 3, TOLD_COUNT + 4]
+    assert [serial for _, serial in counts(shelf)] == [TOLD_COUNT + 3, TOLD_COUNT + 4]
 
 
 async def test_what_found_no_room_is_told_later(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +108,7 @@ async def test_what_found_no_room_is_told_later(monkeypatch: pytest.MonkeyPatch)
         add(one, 2)
         shelf.full = False
         await asyncio.sleep(0.001)
-        assert numbers(shelf) == [([0, 1, 2], 3)]
+        assert counts(shelf) == [([0, 1, 2], 3)]
         assert len(one.untaken) == (3 if keep else 0)
         one.close()
 
@@ -114,15 +120,16 @@ async def test_what_may_be_lost_is_told_again_until_it_is_taken(monkeypatch: pyt
     one = telling(shelf)
     add(one, 0, 1, 2)
     one.flush()
-    one.untaken.take(1)
+    first = one.untaken.taken
+    one.untaken.take(first + 1)
     one.doubt()
     one.doubt()
     await asyncio.sleep(0.001)
     one.again()
-    one.untaken.take(3)
+    one.untaken.take(first + 3)
     one.doubt()
     await asyncio.sleep(0.001)
-    assert numbers(shelf) == [([0, 1, 2], 3), ([1, 2], 3), ([1, 2], 3)]
+    assert counts(shelf) == [([0, 1, 2], 3), ([1, 2], 3), ([1, 2], 3)]
 
 
 async def test_a_job_that_is_over_is_told_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,4 +142,16 @@ async def test_a_job_that_is_over_is_told_no_more(monkeypatch: pytest.MonkeyPatc
     one.doubt()
     one.close()
     await asyncio.sleep(0.001)
-    assert numbers(shelf) == [([0], 1)]
+    assert counts(shelf) == [([0], 1)]
+
+
+async def test_a_later_life_has_higher_numbers() -> None:
+    """Who begins anew, also within one millisecond, never tells a number that it has told before."""
+    shelf = Shelf()
+    for _ in range(3):
+        one = telling(shelf)
+        add(one, 0, 1)
+        one.flush()
+    serials = [serial for _, serial in numbers(shelf)]
+    assert serials == sorted(set(serials))
+    assert len({serial >> LIFE_BITS for serial in serials}) == 3

@@ -46,6 +46,12 @@ class Journal(Protocol):
     async def blocks(self, job: str, start: int = 0, *, data: bool = True) -> list[BlockRow]:
         """Blocks from number `start` on, in order: some, and at least one while there are more; without `data` all."""
 
+    async def blocks_of(self, jobs: Sequence[str], most: int) -> list[BlockRow]:
+        """All blocks of several jobs, in any order, without data; of each job's first one with it, up to `most` bytes.
+
+        Jobs that are one small block each are read so in one go.
+        """
+
     async def block(self, job: str, number: int) -> BlockRow | None:
         """One block."""
 

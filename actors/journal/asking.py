@@ -52,6 +52,7 @@ _READS: Final[dict[str, tuple[Any, Any]]] = {
     "spec": (tuple[str], SpecRow | None),
     "specs": (tuple[list[str]], list[SpecRow]),
     "blocks": (tuple[str, int, bool], list[BlockRow]),
+    "blocks_of": (tuple[list[str], int], list[BlockRow]),
     "block": (tuple[str, int], BlockRow | None),
     "answers": (tuple[str, int], list[AnswerRow]),
     "notes": (tuple[str], list[NoteRow]),

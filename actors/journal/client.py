@@ -202,6 +202,10 @@ class JournalClient:
         """See `Journal`."""
         return await self._ask("blocks", job, start, data)  # type: ignore[no-any-return]
 
+    async def blocks_of(self, jobs: Sequence[str], most: int) -> list[BlockRow]:
+        """See `Journal`."""
+        return await self._ask("blocks_of", list(jobs), most)  # type: ignore[no-any-return]
+
     async def block(self, job: str, number: int) -> BlockRow | None:
         """See `Journal`."""
         return await self._ask("block", job, number)  # type: ignore[no-any-return]

@@ -10,7 +10,9 @@ APPLICATION: Final = 0x75736479
 """`usdy`: what SQLite files of ours carry, so that another program's file is not taken for a journal."""
 
 _SHIFT: Final = 32
-LAST: Final = (1 << _SHIFT) - 1
+JOB_ROWS: Final = 1 << _SHIFT
+"""So many rows of a kind a job may have: its ids begin at its number times that."""
+LAST: Final = JOB_ROWS - 1
 
 TYPES: Final = {
     "sqlite": {

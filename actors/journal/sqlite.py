@@ -3,8 +3,11 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -19,6 +22,8 @@ T = TypeVar("T")
 
 _BUSY_MS: Final = 500
 """A lock of another process is waited for so long; after that who appends is told, and tries again."""
+_SIZES: Final = (128, 16, 4)
+"""Rows an insert: few different ones, so that they stay prepared."""
 _PAGE: Final = 8192
 """With pages of 4 KB a row of 0.8 KB leaves 15 % of each empty, with these 7 %."""
 
@@ -87,7 +92,7 @@ class SqliteDatabase:
             with contextlib.suppress(StopIteration):
                 sql, values = next(talk)
                 while True:
-                    rows = list(db.executemany(sql, values))
+                    rows = _run(db, sql, values)
                     sql, values = talk.send(rows)
 
     def _open_writer(self) -> apsw.Connection:
@@ -167,6 +172,29 @@ class SqliteDatabase:
         db, self._reader = self._reader, None
         if db is not None:
             db.close()
+
+
+def _run(db: apsw.Connection, sql: str, values: Sequence[Row]) -> list[Row]:
+    """Runs a statement for many rows; inserts take many at once.
+
+    The interpreter is given up at each step of SQLite, and got back from the event loop only after its switch interval:
+    with a step a row a commit of 200 steps held the loop back by 10 ms in the 99th percentile, so by less than 3.
+    """
+    found: list[Row] = []
+    at = 0
+    for size in _SIZES if sql.startswith("INSERT") else ():
+        while len(values) - at >= size:
+            found += db.execute(_wide(sql, size), tuple(chain.from_iterable(values[at : at + size])))
+            at += size
+    return found + list(db.executemany(sql, values[at:]))
+
+
+@lru_cache(maxsize=64)
+def _wide(sql: str, size: int) -> str:
+    """The insert of one row as one of so many: `VALUES (?, ?), (?, ?)`."""
+    before, row, after = re.split(r"(?<=VALUES )(\([^)]*\))", sql, maxsplit=1)
+    marks = f"({', '.join('?' * row.count('$'))})"
+    return before + ", ".join([marks] * size) + after
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ from ...protocols.journal import (
 )
 from .database import PAGE_BYTES, Database, chunks, marks
 from .querying import jobs_query
-from .schema import LAST, packed, place_of
+from .schema import JOB_ROWS, LAST, packed, place_of
 from .sweeping import sweep
 from .url import located
 from .writing import Numbers, Row, keys_of, writing
@@ -115,6 +115,18 @@ class Store:
             BlockRow(job, place_of(at), count, b"")
             for at, count in await self._rows(job, "block", "count", start, most=0)
         ]
+
+    async def blocks_of(self, jobs: Sequence[str], most: int) -> list[BlockRow]:
+        """See `Journal`."""
+        found: list[BlockRow] = []
+        data = f"CASE WHEN block.id = number * {JOB_ROWS} AND length(data) <= {int(most)} THEN data END"
+        span = f"block.id >= number * {JOB_ROWS} AND block.id < (number + 1) * {JOB_ROWS}"
+        for ids in chunks(list(dict.fromkeys(jobs))):
+            sql = f"SELECT name.id, block.id, count, {data} FROM name JOIN block ON {span}"  # noqa: S608 - only words, marks and numbers of our own
+            sql += f" WHERE name.id IN ({marks(len(ids))}) ORDER BY block.id"
+            rows = await self.database.fetch(sql, tuple(ids))
+            found += [BlockRow(job, place_of(at), count, held or b"") for job, at, count, held in rows]
+        return found
 
     async def block(self, job: str, number: int) -> BlockRow | None:
         """See `Journal`."""

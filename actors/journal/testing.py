@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 
+import msgspec
+
 from ...protocols.errors import JournalPaused
 from ...protocols.journal import (
     AnswerRow,
@@ -115,6 +117,16 @@ class MemoryJournal:
         self._readable()
         rows = [row for number, row in sorted(self._blocks.get(job, {}).items()) if number >= start]
         return rows[:2] if data else [BlockRow(row.job, row.number, row.count, b"") for row in rows]
+
+    async def blocks_of(self, jobs: Sequence[str], most: int) -> list[BlockRow]:
+        """See `Journal`."""
+        self._readable()
+        rows = [row for job in dict.fromkeys(jobs) for row in self._blocks.get(job, {}).values()]
+        bare = [msgspec.structs.replace(row, data=b"") for row in rows]
+        return [
+            row if not row.number and len(row.data) <= most else without
+            for row, without in zip(rows, bare, strict=True)
+        ]
 
     async def block(self, job: str, number: int) -> BlockRow | None:
         """See `Journal`."""

@@ -4,6 +4,7 @@ It is a generator, so that a store that waits in a thread and one that waits in 
 """
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 import msgspec
@@ -149,7 +150,7 @@ def _answers(answers: Sequence[AnswerRow], numbers: Numbers) -> Talk:
         yield _ANSWER, bare
     if known:
         fresh = yield f"{_ANSWER} RETURNING id", [_answer(at, row) for at, row in known.items()]
-        contents = _contents(known, [at for (at,) in fresh])
+        contents = _contents(known, {at for (at,) in fresh})
         if contents:
             yield _CONTENT, contents
 
@@ -163,9 +164,9 @@ def _framed(key: bytes) -> bytes:
     return bytes((len(key),)) + key
 
 
-def _contents(known: Mapping[int, AnswerRow], fresh: Iterable[int]) -> list[Row]:
-    """Sorted, so that neighbours in the index are written together."""
-    contents = {key: (at, part) for at in fresh for part, key in enumerate(known[at].keys) if key}
+def _contents(known: Mapping[int, AnswerRow], fresh: AbstractSet[int]) -> list[Row]:
+    """Sorted, so that neighbours in the index are written together; of two answers with a key the later counts."""
+    contents = {key: (at, part) for at, row in known.items() if at in fresh for part, key in enumerate(row.keys) if key}
     return [(key, at, part) for key, (at, part) in sorted(contents.items())]
 
 

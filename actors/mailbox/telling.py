@@ -1,13 +1,14 @@
 """Tells answers to whoever works on them, and keeps them until they are safe there."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from typing import Final, Generic, TypeVar
 
 from ...protocols.errors import MailboxFull
 from ...protocols.messages import Payload
 from .post import Post
-from .untaken import Untaken
+from .untaken import LIFE_BITS, Untaken
 
 T = TypeVar("T")
 
@@ -18,8 +19,26 @@ RETELL_S: Final = 1.0
 """After a message may have been lost. The receiver passes over what it had, so too often costs only time."""
 
 
+class _Lives:
+    """Numbers for lives of senders, rising: by the clock over the death of the process, by one within a millisecond."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def next(self) -> int:
+        """One that was not there before."""
+        self._last = max(self._last + 1, time.time_ns() // 1_000_000)
+        return self._last
+
+
+_lives: Final = _Lives()
+
+
 class Telling(Generic[T]):
     """What an actor tells of one job. Nothing is lost with a message, a full outbox, or the receiver's process.
+
+    A job may be cancelled and begin anew while answers of its earlier life are on their way: numbers of a later life
+    are higher than all of an earlier one, so that neither hides the other's.
 
     Args:
         post: the actor's post office.
@@ -47,7 +66,7 @@ class Telling(Generic[T]):
         self._weigh = weigh
         self._keep = keep
         self._timer: asyncio.TimerHandle | None = None
-        self.untaken = Untaken[T]()
+        self.untaken = Untaken[T](_lives.next() << LIFE_BITS if keep else 0)
 
     def flush(self) -> None:
         """Tells what is not told yet."""

@@ -3,24 +3,29 @@
 from collections import deque
 from collections.abc import Iterator
 from itertools import islice
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
 
+LIFE_BITS: Final = 22
+"""A number's lower bits count; those above are the life of the sender: milliseconds since 1970 leave so many."""
+
 
 class Untaken(Generic[T]):
-    """Things to tell, in order, numbered from 1. Each stays until it is taken; it may be told any number of times.
+    """Things to tell, in order, numbered one by one. Each stays until it is taken; it may be told any number of times.
+
+    Args:
+        before: the number before the first.
 
     Attributes:
-        serial: how many there ever were: the number of the newest.
+        serial: the number of the newest.
     """
 
     __slots__ = ("_kept", "_told", "serial")
 
-    def __init__(self) -> None:
+    def __init__(self, before: int = 0) -> None:
         self._kept: deque[T] = deque()
-        self._told = 0
-        self.serial = 0
+        self._told = self.serial = before
 
     def add(self, one: T) -> None:
         """One more, not told yet."""

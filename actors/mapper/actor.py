@@ -84,11 +84,13 @@ class Mapper(ActorShell):
         # At once, not in the task: the job may be cancelled by the next message of the same batch.
         self._homes[piece.job] = envelope.sender
         self._core.take(piece)
-        self.post.spawn(self._begin(piece.job, envelope.sender))
+        if piece.data:
+            self._blocks.put(piece.job, piece.block, piece.data)
+        self.post.spawn(self._begin(piece.job, envelope.sender, piece.spec))
 
-    async def _begin(self, job: str, home: str) -> None:
+    async def _begin(self, job: str, home: str, spec: bytes) -> None:
         try:
-            work = await self._open(job, home)
+            work = await self._open(job, home, spec)
         except Exception as error:  # noqa: BLE001 - a job that can't be opened is answered, item by item, by its cause
             if job in self._homes:
                 await self._refuse(job, home, error)
@@ -99,11 +101,14 @@ class Mapper(ActorShell):
             self._work.pop(job, None)
             await self._board.end(work.spec)
 
-    async def _open(self, job: str, home: str) -> _Work:
+    async def _open(self, job: str, home: str, spec: bytes) -> _Work:
+        """The job as it is worked on here; `spec` where it came along, else it is fetched."""
         known = self._work.get(job)
         if known is not None:
             return known
         task = self._opening.get(job)
+        if task is None and spec:
+            return self._made(decode_spec(spec), home)
         if task is None:
             task = self._opening[job] = asyncio.get_running_loop().create_task(self._load(job, home))
             task.add_done_callback(lambda _: self._opening.pop(job, None))
@@ -114,7 +119,10 @@ class Mapper(ActorShell):
             data: bytes = await (await self._handle(home)).spec.remote(job)
             return data
 
-        spec = decode_spec(await persist(told))
+        return self._made(decode_spec(await persist(told)), home)
+
+    def _made(self, spec: JobSpec, home: str) -> _Work:
+        job = spec.id
         host = MapperHost(self.post, home, spec, lambda: self._handle(home), self._own)
         reporting = Reporting(self.post, home, spec, host, lambda: not self._core.held(job))
         work = _Work(home, spec, load(spec), self._board.caller(spec), host, reporting)
@@ -142,7 +150,8 @@ class Mapper(ActorShell):
             references = await (await self._handle(self._homes[job])).block.remote(job, number)
             if not references:
                 raise BlockGone(f"block {number} of {job} is needed by nobody any more")
-            data: bytes = await references[0]
+            block = references[0]
+            data: bytes = block if isinstance(block, bytes) else await block  # a small one comes itself
             return data
 
         return await persist(fetched)

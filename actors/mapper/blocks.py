@@ -42,7 +42,7 @@ class Blocks:
 
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
-        self._loading: dict[tuple[str, int], asyncio.Task[Block]] = {}
+        self._loading: dict[tuple[str, int], asyncio.Future[Block]] = {}
         self._sizes: dict[tuple[str, int], int] = {}
         self._bytes = 0
         #: Number of the first item of each block that was ever here, by job: what its items are called outlives it.
@@ -62,10 +62,24 @@ class Blocks:
             self._drop(key)
             raise
 
+    def put(self, job: str, number: int, data: bytes) -> None:
+        """A block that came with the work on it. One that can't be read is left to be fetched, and to fail then."""
+        if (job, number) in self._loading:
+            return
+        try:
+            first, items = _unpack(data)
+        except msgspec.MsgspecError:
+            return
+        block: asyncio.Future[Block] = asyncio.get_running_loop().create_future()
+        block.set_result(Block(first, items))
+        self._loading[job, number] = block
+        self._firsts.setdefault(job, {})[number] = first
+        self._weigh((job, number), len(data))
+
     async def _load(self, job: str, number: int) -> Block:
         data = await self._fetch(job, number)
         self._weigh((job, number), len(data))
-        first, items = msgspec.msgpack.decode(data, type=tuple[int, list[bytes]])
+        first, items = _unpack(data)
         if (job, number) in self._loading:
             self._firsts.setdefault(job, {})[number] = first
         return Block(first, items)
@@ -92,6 +106,10 @@ class Blocks:
     def _drop(self, key: tuple[str, int]) -> None:
         self._loading.pop(key, None)
         self._bytes -= self._sizes.pop(key, 0)
+
+
+def _unpack(data: bytes) -> tuple[int, list[bytes]]:
+    return msgspec.msgpack.decode(data, type=tuple[int, list[bytes]])
 
 
 def decode_spec(data: bytes) -> JobSpec:

@@ -45,14 +45,14 @@ def _cancel(session: Session, row: JobRow) -> None:
         session.call("cancel", row.id)
 
 
-def resume(job: str, *, no_more: bool, url: str, json: bool) -> int:
+def resume(job: str, *, no_more: bool, force: bool, url: str, json: bool) -> int:
     """Goes on with a job, and finishes what its driver would have. Returns that driver's exit code."""
     with Session(_settings(url)) as session:
         row, spec = read_from(session, lambda journal: _both(journal, job))
         if row.state == "dead":
             raise UsageError(f"{row.id} is a dead letter; put it back into the queue by: understudy redrive {row.id}")
         if row.state in ("failed", "cancelled") or (row.state in LIVE and row.owner != current()):
-            _begin(session, row, spec, "")
+            _begin(session, row, spec, "", force=force)
             row = read_from(session, lambda journal: find(journal, row.id))
         return _finish(session, row, spec, json=json, no_more=no_more)
 
@@ -81,11 +81,11 @@ async def _both(journal: Journal, job: str) -> tuple[JobRow, SpecRow]:
     return row, await spec_of(journal, row)
 
 
-def _begin(session: Session, row: JobRow, spec: SpecRow, which: str) -> None:
+def _begin(session: Session, row: JobRow, spec: SpecRow, which: str, *, force: bool = False) -> None:
     """Has the job's actors started with this shell's secrets, and the job taken over."""
     job = msgspec.msgpack.decode(spec.spec, type=JobSpec)
     session.ensure(Config.model_validate_json(job.config), job.config)
-    session.call("resume", row.id, which)
+    session.call("resume", row.id, which, force)
 
 
 def _finish(session: Session, row: JobRow, spec: SpecRow, *, json: bool, no_more: bool) -> int:

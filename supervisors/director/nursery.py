@@ -1,6 +1,7 @@
 """The Director's shell, how it starts children, watches them, and adopts those that outlived a predecessor."""
 
 import asyncio
+import contextlib
 import functools
 import time
 from collections.abc import Callable, Iterable
@@ -9,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from ...actors.journal.api import Journal
+from ...actors.mailbox.persist import is_gone
 from ...actors.mailbox.ray_peer import in_ray_thread
 from ...actors.shell import ActorShell, log
 from ...protocols.envelope import Envelope
@@ -27,6 +29,11 @@ JOURNAL_S: Final = 2.0
 """The Journal begins so long after the first children: its start, 0.45 s of a core, is not to delay the first chunk."""
 ASK_S: Final = 5.0
 """A child is waited for so long when people ask; the rest is shown without it."""
+GONE_S: Final = 60.0
+"""Ray keeps the names of a lost node's actors until it is sure that the node is lost: 10 s were seen (Ray 2.60)."""
+GONE_PAUSE_S: Final = 0.5
+LOOK_S: Final = 10.0
+"""A Supervisor that takes another's place waits so long for a Director that does so, too, to have looked for all."""
 CHILDREN: Final = "director/children/"
 
 
@@ -86,6 +93,9 @@ class Nursery(ActorShell):
         self.post.on(JobEnded, self._job_ended)
         self._succeeds = spawner.wake()
         self._adopted = not self._succeeds
+        #: Children that are needed and that nobody has looked for yet; and what a predecessor wrote of more.
+        self._unseen = set() if self._adopted else {CHILDREN}
+        self._all_seen = asyncio.Event()
 
     async def _jobs(self) -> list[JobStatus] | None:
         """Jobs that the Supervisor knows; None where it does not answer."""
@@ -122,7 +132,11 @@ class Nursery(ActorShell):
         self.post.tell(name, message)
 
     def _ensure(self, specs: list[ChildSpec]) -> None:
-        self._carry_out(self._tree.ensure(specs, now=time.monotonic()))
+        starts = self._tree.ensure(specs, now=time.monotonic())
+        if starts:
+            self._unseen.update(start.spec.name for start in starts)
+            self._all_seen.clear()
+        self._carry_out(starts)
 
     async def _ensure_later(self, specs: list[ChildSpec]) -> None:
         await asyncio.sleep(LATER_S)
@@ -146,6 +160,7 @@ class Nursery(ActorShell):
             for data in found.values():
                 self._ensure(msgspec.msgpack.decode(data, type=list[ChildSpec]))
             self._adopted = True
+            self._seen(CHILDREN)
             self._keep_children()
             return
 
@@ -173,15 +188,14 @@ class Nursery(ActorShell):
         if effect.delay_s:
             await asyncio.sleep(effect.delay_s)
         try:
-            found = await in_ray_thread(self._spawner.find, spec.name)
-            handle = found or await in_ray_thread(self._spawner.start, spec)
-            pid = await handle.pid.remote()
+            handle, pid, succeeds = await self._found_or_made(spec)
         except Exception as error:  # noqa: BLE001 - whatever kept it from starting: the restart limit decides
             log.warning("not_started", name=spec.name, cause=str(error).split("\n", 1)[0])
             self._died(spec.name)
             return
+        finally:
+            self._seen(spec.name)
         self._handles[spec.name] = handle
-        succeeds = self._succeeds and found is None
         restarts = self._tree.up(spec.name, pid, now=time.monotonic(), succeeds=succeeds)
         if restarts:
             self.post.renew(spec.name)
@@ -191,8 +205,41 @@ class Nursery(ActorShell):
             self.post.spawn(self._recover(handle))
         await self._watch(spec.name, handle)
 
+    async def _found_or_made(self, spec: ChildSpec) -> tuple[Any, int, bool]:
+        """The actor of that name, its process, and whether it is known to take the place of one that died.
+
+        One that is dead though Ray still has its name is waited for until it is gone. That is no further death: counted
+        as such, all children of a lost node would have been given up before Ray had noticed the loss.
+        """
+        until = time.monotonic() + GONE_S
+        died = False
+        while True:
+            found = await in_ray_thread(self._spawner.find, spec.name)
+            if found is None:
+                self._seen(spec.name)
+            handle = found or await in_ray_thread(self._spawner.start, spec)
+            try:
+                return handle, await handle.pid.remote(), found is None and (died or self._succeeds)
+            except Exception as error:
+                if found is None or not is_gone(error) or time.monotonic() > until:
+                    raise
+            died = True
+            self._seen(spec.name)
+            await asyncio.sleep(GONE_PAUSE_S)
+
+    def _seen(self, name: str) -> None:
+        self._unseen.discard(name)
+        if not self._unseen:
+            self._all_seen.set()
+
     async def _recover(self, handle: Any) -> None:
-        """A Supervisor that takes another's place is told who lives, and takes up its jobs."""
+        """A Supervisor that takes another's place is told who lives, and takes up its jobs.
+
+        Where a Director takes another's place at the same time, it looks for all of them first: what a Mapper has in
+        hand of which the Supervisor is not told is handed out, and paid, once more.
+        """
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._all_seen.wait(), LOOK_S)
         living = {role: self._living(role) for role in ("mapper", "reducer", "provider")}
         for role, names in living.items():
             for name in names:

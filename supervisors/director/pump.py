@@ -153,9 +153,9 @@ class Pump:
         read = await self._journal().jobs(JobsAsk(ids=ids, children=True, limit=len(ids)))
         rows = {row.id: row for row in read}
         now = self._clock()
-        started = tuple(
-            begun(rows[job], owner=self._owner, now=now) for job in ids if job in rows and rows[job].state == "queued"
-        )
+        # One that another cluster has taken over meanwhile is not begun by two.
+        mine = [rows[job] for job in ids if job in rows and rows[job].owner in ("", self._owner)]
+        started = tuple(begun(row, owner=self._owner, now=now) for row in mine if row.state == "queued")
         names = [row.id for row in started]
         if started:
             batch = f"{STARTED}{self._owner}/{int(now * 1000)}-{next(self._numbers)}"

@@ -29,7 +29,7 @@ class Supervisor(Recovering):
         return self._known(job).spec
 
     async def block(self, job: str, number: int) -> list[Any]:
-        """A reference to a block's bytes, in a list so that Ray passes the reference and not the bytes.
+        """A reference to a block's bytes, in a list so that Ray passes the reference; of a small one the bytes.
 
         Nothing where nobody needs the block any more: the job is over, or all its items were answered by others.
         """
@@ -40,7 +40,7 @@ class Supervisor(Recovering):
         if number not in known.blocks and known.paper is not None and known.core.book.needs(number):
             row = await self._read(lambda: self.journal.block(job, number))
             if row is not None and known.core.book.needs(number) and not known.halted:
-                known.blocks.setdefault(number, self._put(row.data))
+                known.blocks.setdefault(number, self._stored(row.data))
         return [known.blocks[number]] if number in known.blocks else []
 
     def _results(self, envelope: Envelope, results: Results) -> None:
@@ -53,6 +53,7 @@ class Supervisor(Recovering):
             self._go_on(job)
         elif job is not None:
             job.core.after(envelope.sender, results.done)
+            self._count(job)
             if job.paper is not None:  # what it cost counts against the day
                 job.paper.touch()
                 self._write(job)
@@ -85,7 +86,11 @@ class Supervisor(Recovering):
 
     def _hello(self, _: Envelope, hello: Hello) -> None:
         # A first hello says nothing new to who was told of the actor already: what was said to it waits for it.
-        if hello.restarts:
+        # A Director that has taken another's place does not know whom its predecessor started and told nobody of.
+        known = self._pids.get(hello.name, hello.pid)
+        self._pids[hello.name] = hello.pid
+        another = bool(hello.restarts) or known != hello.pid
+        if another:
             self._reborn.add(hello.name)
             self._lost(hello.name)
             self.post.renew(hello.name)
@@ -96,7 +101,7 @@ class Supervisor(Recovering):
             for job in self._running():
                 job.core.mapper_up(hello.name)
                 self._go_on(job)
-        elif hello.role == "reducer" and hello.restarts:
+        elif hello.role == "reducer" and another:
             for job in self._running():
                 if job.reducer == hello.name and job.core.spec.reduces:
                     self._retell(job)

@@ -1,6 +1,8 @@
 """The Supervisor's shell, what all of it stands on: jobs go on, are written, and end."""
 
 import asyncio
+import contextlib
+import itertools
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
@@ -26,6 +28,7 @@ from ...protocols.messages import (
 )
 from ..budgets import Spending
 from .job import Job, weight
+from .living import Beats
 from .nodes import Node
 from .outcome import Outcome, Send
 
@@ -34,6 +37,8 @@ DAY_S: Final = 86_400
 KEEP_S: Final = 600.0
 """A finished job is kept so long for a reader that comes back."""
 PAUSE_S: Final = 0.2
+PACE_S: Final = 0.1
+"""Answers are written no oftener while more are on their way: an append costs some 2 ms of CPU in all processes."""
 DIRECTOR: Final = "director"
 
 T = TypeVar("T")
@@ -62,10 +67,14 @@ class JobShell(ActorShell):
         super().__init__(name, namespace)
         self._jobs: dict[str, Job] = {}
         self._mappers: set[str] = set()
+        self._turns = itertools.count()
         self._providers: set[str] = set()
         self._accounts: tuple[ProviderSnapshot, ...] = ()
         self._accounts_at = 0.0
         self._spending = Spending()
+        #: What jobs that are over, or were begun before this process, count against budgets, by day: such a job may
+        #: be tried again, and what it counts is written as a whole.
+        self._counted: dict[str, dict[int, int]] = {}
         self._make_journal = journal
         self._shelf: Journal | None = None
         self._ensure_actors = ensure or self._ask_director
@@ -77,6 +86,7 @@ class JobShell(ActorShell):
         self._ready = asyncio.Event()
         self._ready.set()
         self._taking = asyncio.Lock()
+        self._beats = Beats(lambda: self.journal, self.owner, lambda: any(job.paper for job in self._running()))
 
     # The Journal ------------------------------------------------------------------------------------------------------
 
@@ -129,18 +139,35 @@ class JobShell(ActorShell):
 
     def _write(self, job: Job) -> None:
         """What the job has yet to write is written, if that is not under way."""
-        if job.paper is not None and job.paper.waits and not job.pumping:
+        if job.paper is None or not job.paper.waits:
+            return
+        if not job.pumping:
             job.pumping = True
             self.post.spawn(self._pump(job))
+        elif not job.paper.patient:
+            job.hurry.set()
+
+    @staticmethod
+    async def _pace(job: Job) -> None:
+        """Waits for more to write, where there is something on its way and nobody waits for what there is."""
+        job.hurry.clear()
+        left = job.wrote + PACE_S - time.monotonic()
+        if left > 0 and job.core.running and job.paper is not None and job.paper.patient:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(job.hurry.wait(), left)
+        job.wrote = time.monotonic()
 
     async def _pump(self, job: Job) -> None:
         """One append after the other. What came in one turn of the loop, and during an append, is written together."""
         try:
             owner = await self.owner()
             while job.paper is not None and job.paper.waits:
+                await self._pace(job)
+                if job.paper is None:
+                    return
                 cut = job.paper.cut(job.row(owner=owner, now=time.time()), job.core.counted())
                 if not cut.empty:
-                    await self.journal.append(cut.rows)
+                    await self.journal.append(self._beats.join(cut.rows, owner))
                 for act in cut.acts:
                     await self._act(act)
                 self._go_on(job)
@@ -175,7 +202,7 @@ class JobShell(ActorShell):
         if not job.ahead or job.paper is None:
             return
         written = asyncio.Event()
-        job.paper.then(written.set)
+        job.paper.then(written.set, hurries=True)
         self._write(job)
         while not written.is_set() and job.paper is not None:
             try:
@@ -244,7 +271,13 @@ class JobShell(ActorShell):
 
     def _begin(self, job: Job) -> None:
         self._jobs[job.id] = job
-        for mapper in self._mappers:
+        if job.paper is not None and not self._beats.going:
+            self._beats.going = True
+            self.post.spawn(self._beats.go())
+        # Each job begins with another Mapper: where there are many of one item, all would be given to the first.
+        mappers = sorted(self._mappers)
+        turn = next(self._turns) % max(1, len(mappers))
+        for mapper in (*mappers[turn:], *mappers[:turn]):
             job.core.mapper_up(mapper)
 
     def _go_on(self, job: Job) -> None:
@@ -252,7 +285,7 @@ class JobShell(ActorShell):
             return
         core = job.core
         held = job.held or (bool(self.paused) and job.paper is not None and job.paper.waits)
-        self._hand(core.hand_out(day=int(time.time() // DAY_S), held=held))
+        self._hand(job, core.hand_out(day=int(time.time() // DAY_S), held=held))
         if core.refused:
             refused, core.refused = core.refused, []
             self._answered(job, core.judge("", refused))
@@ -266,12 +299,15 @@ class JobShell(ActorShell):
         if core.finished:
             core.state = "done"
             self._end(job)
+        if not core.running:
+            job.hurry.set()
         self._write(job)
 
-    def _hand(self, sends: Iterable[Send]) -> None:
+    def _hand(self, job: Job, sends: Iterable[Send]) -> None:
         for send in sends:
-            size = 64 + sum(len(state) for state in send.piece.states.values())
-            self.post.tell(send.mapper, send.piece, job=send.piece.job, weight=size)
+            piece = job.whole(send.piece)
+            size = 64 + sum(len(state) for state in piece.states.values()) + len(piece.spec) + len(piece.data)
+            self.post.tell(send.mapper, piece, job=piece.job, weight=size)
 
     # The end ----------------------------------------------------------------------------------------------------------
 
@@ -331,10 +367,21 @@ class JobShell(ActorShell):
     def _over(self, job: Job) -> None:
         """The job is over; the answers stay for its reader."""
         self._halt(job)
+        self._count(job)
         job.ended = time.monotonic()
         job.news.set()
         job.moved.set()
         self._feed()
+
+    def _count(self, job: Job) -> None:
+        """Remembers what a job that is over counts against budgets."""
+        counted = job.core.counted()
+        if job.paper is None or job.core.spec.parent or not counted:
+            return
+        if job.id not in self._counted and not len(self._counted) % 1024:  # what is older counts for nobody
+            day = int(time.time() // DAY_S) - 1
+            self._counted = {name: days for name, days in self._counted.items() if max(days) >= day}
+        self._counted[job.id] = counted
 
     def _report(self, job: Job) -> None:
         """The Director hears that a job is over."""

@@ -16,7 +16,7 @@ from ...protocols.messages import ProviderAsk, ProviderSnapshot, ReduceOpen, Sea
 from ..budgets import Spending
 from .base import DAY_S
 from .core import JobCore
-from .job import Job
+from .job import SMALL_BYTES, Job
 from .log import Row, page_of
 from .paper import Paper
 from .restoring import decode_answer
@@ -61,10 +61,10 @@ class Drivers(Taking):
         await self._ready.wait()
         decoded = decode_spec(spec)
         self._sweep()
+        if decoded.journal != "off" and (decoded.tenant_day >= 0 or decoded.day >= 0):
+            await self._read(self._load_spending)
         known = await self._opened(decoded, spec)
         if known is None:
-            if decoded.journal != "off" and (decoded.tenant_day >= 0 or decoded.day >= 0):
-                await self._load_spending()
             self._mappers.update(mappers)
             self._providers.update(providers)
             known = Job(
@@ -167,7 +167,7 @@ class Drivers(Taking):
             return False
         if not there:
             place = known.core.add_block(count)
-            known.blocks[place] = self._put(data)
+            known.blocks[place] = self._stored(data)
             if known.paper is not None:
                 known.paper.block(place, count, data)
             self._go_on(known)
@@ -181,6 +181,10 @@ class Drivers(Taking):
         if job.ended is not None or job.ending or 0 <= number < here:
             return False
         return number > here or not job.core.room
+
+    def _stored(self, data: bytes) -> Any:
+        """A block's bytes as the job holds them."""
+        return data if len(data) <= SMALL_BYTES else self._put(data)
 
     @staticmethod
     def _put(data: bytes) -> Any:
@@ -255,7 +259,7 @@ class Drivers(Taking):
 
     async def cancel(self, job: str) -> None:
         """Stops a job and what works for it; answers that are there stay."""
-        await self._ready.wait()
+        await self._informed(job)
         known = self._jobs.get(job)
         if known is not None:
             self._stop(known)
@@ -277,7 +281,7 @@ class Drivers(Taking):
 
     async def approvals(self) -> bytes:
         """What waits for people, as `list[Waiting]`, the one that waits longest first."""
-        await self._ready.wait()
+        await self._informed()
         now = time.monotonic()
         found = [
             one
@@ -301,7 +305,7 @@ class Drivers(Taking):
         Raises:
             UsageError: nothing of that name waits, or more than one could be meant; the text names what does wait.
         """
-        await self._ready.wait()
+        await self._informed(job)
         known = self._jobs.get(job)
         if known is not None:
             await self._safe(known)

@@ -9,13 +9,15 @@ import msgspec
 
 from ...protocols.jobs import LIVE, JobState, JobStatus, Page
 from ...protocols.journal import JobRow
-from ...protocols.messages import Absorb, ItemDone, NodesDone, Payload, ProviderSnapshot, ReduceOpen, Sealed
+from ...protocols.messages import Absorb, ItemDone, NodesDone, Payload, ProviderSnapshot, ReduceOpen, Sealed, Slice
 from .core import JobCore
 from .log import AnswerLog, EventLog, Row
 from .nodes import Node
 from .paper import Paper
 from .unmerged import Unmerged
 
+SMALL_BYTES: Final = 4_000
+"""A block up to that is not worth a place in the object store, nor a call to fetch it from there."""
 TELL_BYTES: Final = 64_000
 """Answers that are told together: below what a batch may carry (see `understudy.actors.mailbox.outbox`)."""
 
@@ -51,9 +53,12 @@ class Job:
         self.unsafe: set[int] = set()
         #: True while its rows are being written; once nothing more is to be done; once everybody was told so.
         self.pumping = self.ending = self.halted = False
+        #: When its rows were written last; set once what waits to be written has waited long enough.
+        self.wrote = 0.0
+        self.hurry = asyncio.Event()
         #: Somebody has asked what became of it.
         self.read = False
-        #: References to the bytes of blocks that are not done, by number.
+        #: References to the bytes of blocks that are not done, by number; of a small block the bytes themselves.
         self.blocks: dict[int, Any] = {}
         # A tree that was drawn before is told all answers again when its Reducer dies: they have to be kept.
         drawn = core.spec.reduces and not core.spec.grows
@@ -86,6 +91,16 @@ class Job:
     def ahead(self) -> bool:
         """True where what is answered is written before it is acted on."""
         return self.paper is not None and self.core.spec.journal == "ahead"
+
+    def whole(self, piece: Slice) -> Slice:
+        """The slice with all that its Mapper needs, where the job is one small block: it has nothing to fetch.
+
+        To fetch a specification and a block takes three of Ray's calls, about 3 ms of CPU in all.
+        """
+        data = self.blocks.get(piece.block)
+        if len(self.core.book.firsts) > 1 or not isinstance(data, bytes) or len(self.spec) > SMALL_BYTES:
+            return piece
+        return msgspec.structs.replace(piece, spec=self.spec, data=data)
 
     # Answers ----------------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from ...actors.mailbox.untaken import LIFE_BITS
 from ...protocols.jobs import LIVE
 from ...protocols.journal import AnswerRow, Append, BlockRow, JobRow, NoteKind, NoteRow, SpecRow, SpentRow, ValueRow
 from ...protocols.messages import ItemDone
@@ -17,6 +18,8 @@ ROW_S: Final = 2.0
 """A job's own row is for people: while it runs it is set no oftener."""
 APPEND_BYTES: Final = 1_000_000
 """Of rows that are written at once; what is more goes into the next append."""
+PATIENT_BYTES: Final = 32_000
+"""Answers of so few bytes may wait for more. An append has to stay below the 100 KB past which Ray's calls are dear."""
 FULL_BYTES: Final = 32_000_000
 """While more waits to be written, nothing more of the job is handed out."""
 HEARD: Final = "supervisor/heard/"
@@ -70,6 +73,7 @@ class Paper:
         self._kept = set(self.serials)
         self._waiting: deque[tuple[int, Row | Act | None]] = deque()
         self._bytes = 0
+        self._hurries = False
         self._spent: dict[int, int] = {}
         self._written: tuple[str, float] = ("", 0.0)
         self._over = False
@@ -94,11 +98,17 @@ class Paper:
         """True while nothing more is to be handed out, because what was answered is not written."""
         return self._bytes > FULL_BYTES
 
+    @property
+    def patient(self) -> bool:
+        """True where what waits may wait some more, so that more is written at once: a few answers of items."""
+        return not self._hurries and self._bytes < PATIENT_BYTES
+
     # What is to be written --------------------------------------------------------------------------------------------
 
-    def _add(self, size: int, what: Row | Act | None) -> None:
+    def _add(self, size: int, what: Row | Act | None, *, hurries: bool = True) -> None:
         self._waiting.append((size, what))
         self._bytes += size
+        self._hurries = self._hurries or hurries
 
     def spec(self, spec: bytes, nodes: int, meta: bytes) -> None:
         """What the job is."""
@@ -112,7 +122,8 @@ class Paper:
         """An answer that counts; its place is the next one."""
         bare = msgspec.structs.replace(done, keys=()) if done.keys else done
         data = msgspec.msgpack.encode(bare)
-        self._add(len(data) + 96, AnswerRow(self.job, self.places, node, done.item, data, done.keys))
+        row = AnswerRow(self.job, self.places, node, done.item, data, done.keys)
+        self._add(len(data) + 96, row, hurries=node)
         self.places += 1
 
     def note(self, kind: NoteKind, what: Any = None) -> None:
@@ -122,8 +133,8 @@ class Paper:
         self.notes += 1
 
     def paid(self, done: ItemDone) -> None:
-        """What was paid besides; an answer that cost nothing leaves no trace."""
-        if done.attempts or done.spent:
+        """What was paid besides; an answer that leaves no trace on the bill leaves none here."""
+        if done.attempts or done.spent or done.cost < 0:
             self.note("extra", msgspec.structs.replace(done, data=b"", parked=b"", error="", keys=()))
 
     def outcome(self, outcome: Outcome) -> None:
@@ -144,9 +155,9 @@ class Paper:
         for done in extra:
             self.paid(done)
 
-    def then(self, act: Act) -> None:
-        """To be done when all before is written."""
-        self._add(0, act)
+    def then(self, act: Act, *, hurries: bool = False) -> None:
+        """To be done when all before is written; `hurries` where somebody waits for that."""
+        self._add(0, act, hurries=hurries)
 
     def touch(self) -> None:
         """The job's row and its spending are to be written, where they have changed."""
@@ -163,11 +174,16 @@ class Paper:
         self._over, self._written = True, (row.state, row.updated)
 
     def skip(self, sender: str, count: int, serial: int) -> int:
-        """How many of `count` answers, of which the last is the sender's `serial`-th, are known already."""
+        """How many of `count` answers, of which the last is the sender's `serial`-th, are known already.
+
+        Of another life of the sender none is known: from a later one on it is that which counts.
+        """
         known = self.serials.get(sender, 0)
         first = serial - count
-        if not serial or first > known:  # nobody counts; or of an earlier life of the sender
-            return 0
+        if serial >> LIFE_BITS > known >> LIFE_BITS:
+            known = first
+        if not serial or first > known or serial >> LIFE_BITS < known >> LIFE_BITS:
+            return 0  # nobody counts; or it is of an earlier life
         if serial > known:
             self.serials[sender] = serial
             self._changed.add(sender)
@@ -198,6 +214,7 @@ class Paper:
             elif callable(what):
                 acts.append(what)
         self._bytes -= size
+        self._hurries = self._hurries and bool(self._waiting)
         last = self._over and not self._waiting
         row = self._masked(row, last=last)
         rows = Append(

@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ...actors.shell import log
 from ...protocols.envelope import Envelope
+from ...protocols.errors import JournalError
 from ...protocols.jobs import LIVE
-from ...protocols.journal import JobRow, JobsAsk
+from ...protocols.journal import JobRow, JobsAsk, SpecRow
 from ...protocols.messages import Held, HoldAsk, Holds, NodesDone, Results
 from .base import DAY_S
 from .drivers import Drivers
@@ -32,6 +33,8 @@ class Recovering(Drivers):
         self._met: set[str] = set()
         #: Actors that have taken another's place since this one began.
         self._reborn: set[str] = set()
+        #: Process id of each that has said hello.
+        self._pids: dict[str, int] = {}
 
     async def recover(self, mappers: list[str], reducers: list[str]) -> None:
         """The Director tells a successor who lives: it goes on with all jobs of this cluster. Others wait for that."""
@@ -90,11 +93,10 @@ class Recovering(Drivers):
             serials.setdefault(job, {})[sender] = int(value)
         jobs = []
         for row in sorted(rows, key=lambda row: (bool(row.parent), row.created)):
-            if row.id in specs:
-                known = serials.get(row.id)
-                jobs.append(await self._restored(row, specs[row.id], live=True, serials=known, spent=self._spent))
-            else:
-                log.warning("job_without_spec", job=row.id)
+            try:
+                jobs.append(await self._restored(row, _spec(specs, row), live=True, serials=serials.get(row.id)))
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with one job, the others go on
+                await self._not_begun(row, error)
         return jobs
 
     async def _holds(self, name: str, ask: HoldAsk) -> tuple[str, Holds | None]:
@@ -139,3 +141,10 @@ class Recovering(Drivers):
         parent = job.core.spec.parent
         if parent and not self._works(parent):
             self._stop(job)
+
+
+def _spec(specs: Mapping[str, SpecRow], row: JobRow) -> SpecRow:
+    found = specs.get(row.id)
+    if found is None:
+        raise JournalError(f"the journal has no specification of job {row.id}")
+    return found

@@ -5,27 +5,39 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, get_args
+from typing import Any, Final, NamedTuple, get_args
 
 import msgspec
 
 from ...actors.shell import log
 from ...protocols.envelope import Envelope
-from ...protocols.errors import UnderstudyError, UsageError
+from ...protocols.errors import JournalError, UnderstudyError, UsageError
 from ...protocols.jobs import LIVE, EnsureAsk, EnsureReply
-from ...protocols.journal import AnswerRow, Append, JobRow, JobsAsk, SpecRow, SpentRow, ValueRow
+from ...protocols.journal import AnswerRow, Append, BlockRow, JobRow, JobsAsk, SpecRow, ValueRow
 from ...protocols.messages import JobEnded, StartJobs
 from .base import DAY_S, DIRECTOR, PAUSE_S, JobShell
 from .book import Which
-from .job import Job
+from .job import SMALL_BYTES, Job
+from .living import lives
 from .restoring import Restoring
 
 WAIT_S: Final = 60.0
 """Somebody who asks for a job that runs on this cluster waits so long for it to be taken over."""
+MOST_LIVE: Final = 10_000
+"""So many jobs at work are looked through for those that wait for people."""
 ENSURED_S: Final = 1.0
 """Jobs that begin together with one configuration ask for its actors once."""
 LIFE: Final = "supervisor/life"
 """A value: the cluster whose Supervisor has taken jobs from the queue."""
+
+
+class Rows(NamedTuple):
+    """What is read of a job that is to be taken: its row, what it is, and its blocks, with data where it is little."""
+
+    job: JobRow
+    spec: SpecRow
+    blocks: list[BlockRow]
+
 
 Again = Callable[[JobRow], str]
 """Which items of a job are tried again: `failed`, `standing`, both with a comma between, or none."""
@@ -49,8 +61,7 @@ class Taking(JobShell):
         self._loaded = False
         #: Set when the Director says that a predecessor has died.
         self._told = asyncio.Event()
-        self._spent: list[SpentRow] = []
-        self._replies: dict[bytes, tuple[EnsureReply, float]] = {}
+        self._replies: dict[bytes, tuple[asyncio.Task[EnsureReply], float]] = {}
 
     # Finding ----------------------------------------------------------------------------------------------------------
 
@@ -87,6 +98,29 @@ class Taking(JobShell):
                 raise UnderstudyError(f"nobody works on job {job}: `understudy resume {job}` goes on with it")
             await asyncio.sleep(PAUSE_S)
 
+    async def _informed(self, job: str = "") -> None:
+        """Returns when what it knows is all that there is, of a job or of what waits for people.
+
+        Between its start and the Director's word a successor knows of no job, which must not pass for there being none.
+        """
+        patience = time.monotonic() + WAIT_S
+        await self._ready.wait()
+        while not self._successor and time.monotonic() < patience and await self._orphans(job):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._told.wait(), PAUSE_S)
+            await self._ready.wait()
+
+    async def _orphans(self, job: str) -> bool:
+        """The Journal has jobs of this cluster of which it knows nothing: that one, or some that wait for people."""
+        if job in self._jobs:
+            return False
+        ask = JobsAsk(ids=(job,) if job else (), states=LIVE, owner=await self.owner(), children=True, limit=MOST_LIVE)
+        try:
+            rows = await self.journal.jobs(ask)
+        except JournalError:  # nobody can be answered for now, whoever it is
+            return False
+        return any((job or row.parked) and row.id not in self._jobs for row in rows)
+
     async def _row(self, job: str) -> JobRow:
         try:
             rows = await asyncio.wait_for(self._read(lambda: self.journal.jobs(JobsAsk(ids=(job,), children=True))), 30)
@@ -101,6 +135,7 @@ class Taking(JobShell):
         spec = await self._read(lambda: self.journal.spec(row.id))
         if spec is None:
             raise UnderstudyError(f"there is no job {row.id}")
+        await self._read(self._load_spending)
         self._put_away(await self._restored(row, spec, live=False), row)
 
     def _put_away(self, job: Job, row: JobRow) -> None:
@@ -119,13 +154,15 @@ class Taking(JobShell):
         live: bool,
         serials: Mapping[str, int] | None = None,
         new: bool = False,
-        spent: Sequence[SpentRow] = (),
+        blocks: Sequence[BlockRow] | None = None,
     ) -> Job:
-        """The job as its rows say. Of one that is `new` from the queue there are no rows but its blocks."""
-        journal, counted = self.journal, {one.day: one.amount for one in spent if one.job == row.id}
+        """The job as its rows say. Of one that is `new` from the queue there are no rows but its `blocks`."""
+        journal, counted = self.journal, self._counted.get(row.id)
         spending = None if row.parent else self._spending
         restoring = Restoring(row, spec, spending=spending, live=live, serials=serials)
-        restoring.blocks(await self._read(lambda: journal.blocks(row.id, data=False)))
+        if blocks is None:
+            blocks = await self._read(lambda: journal.blocks(row.id, data=False))
+        restoring.blocks(blocks)
         if new:
             restoring.handed_in_whole()
             return restoring.finish(counted=counted)
@@ -146,21 +183,37 @@ class Taking(JobShell):
 
     # Going on ---------------------------------------------------------------------------------------------------------
 
-    async def resume(self, job: str, again: str = "") -> None:
+    async def resume(self, job: str, again: str = "", force: bool = False) -> None:
         """Goes on with a job that is not over, whoever had it; one that is over is only read, or tried again.
 
         Args:
             job: its id.
             again: `failed` or `standing`: items whose answer is of that kind are tried again, from what they had
                 finished. What was paid for them stays on the bill.
+            force: it is taken from another cluster though that lives: only for somebody who knows better.
 
         Raises:
-            UsageError: there is no such job; or it runs, and what it merges can't be undone before it is over.
+            UsageError: there is no such job; or it runs, and what it merges can't be undone before it is over; or it
+                is another cluster's, which lives: two would pay for its items, and each lose what the other writes.
         """
         whichever(again)
         await self._ready.wait()
+        if job not in self._jobs and not force:
+            await self._check_owner(job)
         await self._take([job], lambda _: again)
-        await self._safe(self._jobs[job])
+        if job in self._jobs:  # one that is over already may be forgotten
+            await self._safe(self._jobs[job])
+
+    async def _check_owner(self, job: str) -> None:
+        """Raises `UsageError` where a cluster that lives has the job."""
+        rows = await self._read(lambda: self.journal.jobs(JobsAsk(ids=(job,), children=True)))
+        owners = [row.owner for row in rows if row.state in (*LIVE, "queued") and row.owner != self._owner]
+        for owner in owners:
+            if owner != await self.owner() and await lives(owner, self.journal.values):
+                raise UsageError(
+                    f"job {job} runs on another cluster, which lives: cancel it there first,"
+                    f" or take it over all the same by `understudy resume {job} --force`"
+                )
 
     def _start_jobs(self, _: Envelope, message: StartJobs) -> None:
         self.post.spawn(self._started(message.jobs))
@@ -191,41 +244,59 @@ class Taking(JobShell):
             if not wanted:
                 return
             self._sweep()
-            await self._load_spending()
-            rows = await self._read(lambda: self.journal.jobs(JobsAsk(ids=tuple(wanted), children=True)))
-            specs = {one.job: one for one in await self._read(lambda: self.journal.specs(wanted))}
-            missing = [name for name in wanted if name not in specs and name not in self._jobs]
+            await self._read(self._load_spending)
+            found = await self._rows_of(wanted)
+            missing = [name for name in wanted if name not in found and name not in self._jobs]
             if missing and not queue:
                 raise UsageError(f"there is no job {missing[0]}")
             one = self._take_queued if queue else self._take_one
-            await asyncio.gather(*(one(row, specs[row.id], again(row)) for row in rows if row.id in specs))
+            await asyncio.gather(*(one(rows, again(rows.job)) for rows in found.values()))
+
+    async def _rows_of(self, names: Sequence[str]) -> dict[str, Rows]:
+        """What the Journal has of many jobs, the newest first, by three questions at once."""
+        rows, specs, blocks = await asyncio.gather(
+            self._read(lambda: self.journal.jobs(JobsAsk(ids=tuple(names), children=True))),
+            self._read(lambda: self.journal.specs(names)),
+            self._read(lambda: self.journal.blocks_of(names, SMALL_BYTES)),
+        )
+        known = {spec.job: spec for spec in specs}
+        found = {row.id: Rows(row, known[row.id], []) for row in rows if row.id in known}
+        for block in sorted(blocks, key=lambda block: block.number):
+            if block.job in found:
+                found[block.job].blocks.append(block)
+        return found
 
     def _works(self, name: str) -> bool:
         job = self._jobs.get(name)
         return job is not None and job.ended is None and not job.ending
 
-    async def _take_queued(self, row: JobRow, spec: SpecRow, again: str) -> None:
+    async def _take_queued(self, rows: Rows, again: str) -> None:
         """As `_take_one`; one that can't be begun has failed: the Director decides what follows."""
+        row = rows.job
         try:
-            await self._take_one(row, spec, again, queue=True)
+            await self._take_one(rows, again, queue=True)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with one job, the others begin
-            text = str(error).split("\n", 1)[0] or type(error).__name__
-            log.warning("not_begun", job=row.id, cause=text)
-            failed = msgspec.structs.replace(row, state="failed", error=text, updated=time.time())
-            await self.journal.append(Append(jobs=(failed,)))
+            await self._not_begun(row, error)
+
+    async def _not_begun(self, row: JobRow, error: Exception) -> None:
+        text = str(error).split("\n", 1)[0] or type(error).__name__
+        log.warning("not_begun", job=row.id, cause=text)
+        failed = msgspec.structs.replace(row, state="failed", error=text, updated=time.time())
+        await self.journal.append(Append(jobs=(failed,)))
+        if not row.parent:
             self.post.tell(DIRECTOR, JobEnded(row.id, failed.state, row.failed, row.standing, text))
 
-    async def _take_one(self, row: JobRow, spec: SpecRow, again: str, *, queue: bool = False) -> None:
+    async def _take_one(self, rows: Rows, again: str, *, queue: bool = False) -> None:
+        row, blocks = rows.job, rows.blocks
         if self._works(row.id):
             self._try_again(self._jobs[row.id], whichever(again))
             return
         known = self._jobs.get(row.id)
         if known is not None:
             await self._written(known)
-            row = (await self._read(lambda: self.journal.jobs(JobsAsk(ids=(row.id,), children=True))))[0]
+            row, _, blocks = (await self._rows_of([row.id]))[row.id]
         new = queue and row.state == "open" and row.attempt == 1 and not row.cursor
-        spent = self._spent if row.owner == await self.owner() else [one for one in self._spent if one.job == row.id]
-        job = await self._restored(row, spec, live=True, new=new, spent=spent)
+        job = await self._restored(row, rows.spec, live=True, new=new, blocks=blocks)
         picked = [] if new else job.core.book.picked(whichever(again))
         if row.state == "done" and not picked:
             self._put_away(job, row)
@@ -238,6 +309,7 @@ class Taking(JobShell):
             job.tried_again(picked)
             if job.core.spec.grows:
                 await self._refill(job)
+        job.blocks.update({one.number: one.data for one in blocks if one.data and job.core.book.needs(one.number)})
         if not new and job.paper is not None:
             job.paper.touch()
         self._join(job)
@@ -269,11 +341,18 @@ class Taking(JobShell):
     async def _ensured(self, config: bytes) -> EnsureReply:
         """The actors for a configuration; who asked for the same lately is answered from memory."""
         known = self._replies.get(config)
-        if known is not None and time.monotonic() < known[1] + ENSURED_S:
-            return known[0]
-        reply = await self._ensure(msgspec.msgpack.encode(EnsureAsk(config, 0)))
-        self._replies = {config: (reply, time.monotonic())}
-        return reply
+        if known is None or time.monotonic() > known[1] + ENSURED_S:
+            # Many jobs begin in one turn of the loop: they wait for one answer.
+            task = asyncio.get_running_loop().create_task(self._ensure(msgspec.msgpack.encode(EnsureAsk(config, 0))))
+            self._replies = {config: (task, time.monotonic())}
+        else:
+            task = known[0]
+        try:
+            return await asyncio.shield(task)
+        except Exception:
+            if self._replies.get(config, (None, 0.0))[0] is task:
+                del self._replies[config]
+            raise
 
     async def _refill(self, job: Job) -> None:
         """All answers of items are merged anew."""
@@ -310,10 +389,12 @@ class Taking(JobShell):
             return
         self._loaded = True
         try:
-            self._spent = await self.journal.spent(int(time.time() // DAY_S))
+            spent = await self.journal.spent(int(time.time() // DAY_S))
         except BaseException:
             self._loaded = False
             raise
-        for row in self._spent:
-            if row.job not in self._jobs:
+        before = {*self._jobs, *self._counted}
+        for row in spent:
+            if row.job not in before:
                 self._spending.load(row.tenant, row.amount, day=row.day)
+                self._counted.setdefault(row.job, {})[row.day] = row.amount
