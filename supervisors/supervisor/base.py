@@ -157,14 +157,18 @@ class JobShell(ActorShell):
                 await asyncio.wait_for(job.hurry.wait(), left)
         job.wrote = time.monotonic()
 
+    async def _due(self, job: Job) -> bool:
+        """True when it is time to write, and there is something to be written."""
+        if job.paper is None or not job.paper.waits:
+            return False
+        await self._pace(job)
+        return True
+
     async def _pump(self, job: Job) -> None:
         """One append after the other. What came in one turn of the loop, and during an append, is written together."""
         try:
             owner = await self.owner()
-            while job.paper is not None and job.paper.waits:
-                await self._pace(job)
-                if job.paper is None:
-                    return
+            while await self._due(job) and job.paper is not None:
                 cut = job.paper.cut(job.row(owner=owner, now=time.time()), job.core.counted())
                 if not cut.empty:
                     await self.journal.append(self._beats.join(cut.rows, owner))
