@@ -94,10 +94,10 @@ class JobWorld:
 
         return LocalSupervisor(SUPERVISOR, "test", journal=lambda: self.journal, ensure=ensure, owner=lambda: "here")
 
-    async def fail(self) -> None:
+    async def fail(self, *reducers: str) -> None:
         """The Supervisor dies without a word, and its successor is told who lives."""
         await self.die()
-        await self.recover()
+        await self.recover(*reducers)
 
     async def die(self) -> None:
         """The Supervisor dies without a word; its successor is not told yet that it is one."""
@@ -111,9 +111,9 @@ class JobWorld:
             mapper.supervisor = self.supervisor
             mapper.post.renew(SUPERVISOR)
 
-    async def recover(self) -> None:
+    async def recover(self, *reducers: str) -> None:
         """The Director tells a successor who lives."""
-        await self.supervisor.recover(list(self.mappers), [])
+        await self.supervisor.recover(list(self.mappers), list(reducers))
 
     def _join(self, shell: Any) -> None:
         self.peers._posts[shell.name] = shell.post

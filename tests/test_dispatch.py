@@ -322,3 +322,14 @@ async def test_a_job_that_another_cluster_has_taken_over_is_not_begun_here(world
     await world.begun(1)
     assert (world.started, world.row("a").state, world.row("a").owner) == (["b"], "queued", "another")
     await world.until(lambda: "a" not in one.queue)
+
+
+async def test_another_job_of_that_id_is_refused(world: World) -> None:
+    """Nobody is given the answers of somebody else's job, and nothing is queued; one's own may be handed in again."""
+    one = world.life()
+    await one.submit([submission("a", tenant="t")])
+    with pytest.raises(UsageError, match="there is another job a"):
+        await one.submit([submission("b"), submission("a", tenant="u")])
+    assert "b" not in world.journal._jobs
+    [again] = await one.submit([submission("a", tenant="t")])
+    assert (again.id, again.new) == ("a", False)

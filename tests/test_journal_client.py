@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -227,6 +228,17 @@ async def test_what_can_never_be_written_is_told_to_whom_it_belongs() -> None:
     results = await asyncio.gather(good, bad, return_exceptions=True)
     assert results[0] is None
     assert isinstance(results[1], JournalError)
+
+
+async def test_what_cant_be_packed_is_told_at_once_and_does_not_stop_what_follows() -> None:
+    """Who appends something that is no row's hears of it; the others' rows are written."""
+    actor = FakeActor()
+    client = JournalClient(actor.call)
+    wrong: Any = object()
+    with pytest.raises(TypeError):
+        await client.append(Append(values=(ValueRow("wrong", wrong),)))
+    await client.append(job(1))
+    assert actor.journal.appended == [job(1)]
 
 
 async def test_what_breaks_the_actor_is_told_and_does_not_stop_what_follows() -> None:

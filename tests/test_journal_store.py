@@ -16,9 +16,10 @@ from journal_world import agree, answer, answers_of, works
 from understudy.actors.journal.querying import jobs_query
 from understudy.actors.journal.schema import APPLICATION, MIGRATIONS, VERSION
 from understudy.actors.journal.store import Store, open_store
+from understudy.actors.journal.testing import MemoryJournal
 from understudy.actors.journal.url import located
 from understudy.protocols.errors import ConfigError, JournalError, JournalPaused
-from understudy.protocols.journal import Append, JobRow, JobsAsk, StepRow
+from understudy.protocols.journal import AnswerRow, Append, JobRow, JobsAsk, StepRow
 
 
 async def opened(path: Path) -> Store:
@@ -212,6 +213,30 @@ async def test_a_step_told_twice_is_read_once(tmp_path: Path) -> None:
     await store.append(Append(steps=(StepRow("job", 1, 0, "x", b"h", b"second"),)))
     assert [row.data for row in await store.steps("job", (1,))] == [b"first"]
     assert await store.begun("job") == [1]
+    await store.close()
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 15, 131, 1000])
+async def test_many_rows_at_once_are_what_they_are_one_by_one(tmp_path: Path, count: int) -> None:
+    """However many rows of a kind an append has, told once or twice, the store is what the fake is."""
+    rows = Append(
+        jobs=tuple(JobRow(f"j{number % 200}", "queued", created=float(number)) for number in range(count)),
+        steps=tuple(StepRow("job", number, 0, "x", b"h", bytes((number % 7,))) for number in range(count)),
+        answers=tuple(
+            AnswerRow("job", number % 700, False, number, b"%d" % number, (b"k%d" % (number % 300),))
+            for number in range(count)
+        ),
+    )
+    store, fake = await opened(tmp_path / "journal.db"), MemoryJournal()
+    for journal in (store, fake):
+        await journal.append(Append(answers=rows.answers[-2:]))
+        await journal.append(rows)
+        await journal.append(rows)
+    keys = [b"k%d" % number for number in range(300)]
+    assert await store.recall(keys) == await fake.recall(keys)
+    assert await answers_of(store, "job") == await answers_of(fake, "job")
+    assert await store.steps("job", range(count)) == await fake.steps("job", range(count))
+    assert await store.jobs(JobsAsk()) == await fake.jobs(JobsAsk())
     await store.close()
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from cluster_tools import Cluster, answered, configuration, wait_until
-from flow_runs import flow_file, functions, good
+from flow_runs import flow_file, good
 
 from understudy.cluster.simulator import Latency, Settings, SimulatorProcess
 
@@ -50,27 +50,6 @@ def test_steps_before_one_that_failed_are_not_called_again(cluster: Cluster, tmp
         assert (answered(simulator), answered(other)) == (5, 1)
         assert len(simulator.ledger()) == 5
         assert _paid_twice(simulator) == 0
-
-
-def test_a_function_before_approvals_runs_once(cluster: Cluster, tmp_path: Path) -> None:
-    """Ten approvals one after the other, the Supervisor killed after the third: what was written is written once."""
-    module, book = functions(tmp_path), tmp_path / "book.txt"
-    asks = "\n".join(f'    - {{kind: approve, title: "go on {number}?"}}' for number in range(10))
-    note = f'    - {{kind: function, call: "{module}:note", args: {{book: "{book}", what: done}}}}'
-    flow = flow_file(tmp_path, f"name: ten\nrun:\n  kind: chain\n  steps:\n{note}\n{asks}\n")
-    with SimulatorProcess() as simulator:
-        config = str(configuration(tmp_path, simulator))
-        done = cluster.run("run", flow, "--input", "words", "--config", config, "--json")
-        job = done.json["waiting"][0]["job"]
-        for number in range(10):
-            assert done.code == 4, done.err
-            if number == 3:
-                cluster.kill("supervisor")
-            done = cluster.run("approve", job, "--json")
-    assert done.code == 0, done.err
-    [result] = done.json["results"]
-    assert result["output"] == "done"
-    assert book.read_text(encoding="utf-8") == "called\n"
 
 
 def test_a_wide_fan_out_is_gone_on_with_when_its_driver_dies(cluster: Cluster, tmp_path: Path) -> None:

@@ -9,18 +9,35 @@ import msgspec
 import pytest
 from job_world import ITEMS, JobWorld
 
+from understudy.actors.mailbox.untaken import LIFE_BITS
 from understudy.actors.mapper.child import ChildJob
 from understudy.actors.mapper.testing import Items
+from understudy.actors.reducer.growing import node_id
 from understudy.protocols.config import Config, encode
+from understudy.protocols.envelope import Envelope
 from understudy.protocols.errors import JournalError, UnderstudyError, UsageError
 from understudy.protocols.jobs import JobSpec, Page, Verdict, Waiting
 from understudy.protocols.journal import Append, BlockRow, JobRow, JobsAsk, NoteRow, SpecRow
-from understudy.protocols.messages import ItemDone, JobEnded, Results, StartJobs
+from understudy.protocols.messages import (
+    Absorb,
+    CancelJob,
+    HoldAsk,
+    Holds,
+    ItemDone,
+    JobEnded,
+    NodesDone,
+    ReduceOpen,
+    Results,
+    Sealed,
+    StartJobs,
+    Taken,
+)
 from understudy.supervisors.supervisor import base as base_module
 from understudy.supervisors.supervisor import living as living_module
 from understudy.supervisors.supervisor import log as log_module
 from understudy.supervisors.supervisor.job import Job
 from understudy.supervisors.supervisor.paper import PATIENT_BYTES, Paper
+from understudy.supervisors.supervisor.unmerged import Unmerged
 
 
 @pytest.fixture
@@ -551,3 +568,88 @@ async def test_a_job_that_is_forgotten_at_its_end_may_be_asked_for(world: JobWor
 
     world.supervisor._join = over  # type: ignore[method-assign]
     await world.supervisor.resume("q")
+
+
+def reducer(world: JobWorld) -> list[Any]:
+    """What the Reducer is told; it merges nothing by itself."""
+    told: list[Any] = []
+    post = world.peers.open("reducer-0")
+    for kind in (ReduceOpen, Absorb, Sealed, CancelJob, Taken):
+        post.on(kind, lambda _, message: told.append(message))
+    return told
+
+
+def merge(world: JobWorld, children: tuple[int, ...], serial: int, *, data: bytes = b"", root: bool = False) -> None:
+    """The Reducer tells of a node that has merged these children."""
+    node = node_id(1, min(children), max(children) + 1)
+    message = NodesDone(
+        "j", (ItemDone(node, data, attempts=1, cost=5),), (children,), root=node if root else -1, serial=serial
+    )
+    world.supervisor._nodes_done(Envelope("r-1", "reducer-0", message), message)
+
+
+async def test_a_tree_that_has_grown_is_merged_anew_when_items_are_tried_again(world: JobWorld) -> None:
+    """The Reducer is told every answer but of those that are tried again, then theirs; each merge is paid for."""
+    told = reducer(world)
+    await begin(world, "j", [["say", 0], ["boom", 1], ["say", 2]], reduces=True, grows=True)
+    await world.until(lambda: len(world.supervisor._jobs["j"].unmerged) == 3)
+    merge(world, (0, 1, 2), 1, data=b"first", root=True)
+    _, last = await answers(world, "j")
+    assert (last.state, last.failed, last.bill.cost) == ("done", 1, 3 + 5)
+    Items.mended = True
+    for goes_on in (lambda: world.supervisor.resume("j", "failed"), world.fail):  # nothing is merged when it fails
+        told.clear()
+        await goes_on()
+        await world.until(lambda: sum(len(one.items) for one in told if isinstance(one, Absorb)) == 3)
+        assert [type(one) for one in told if not isinstance(one, Absorb | Taken)] == [ReduceOpen, Sealed]
+        items = [done.item for one in told if isinstance(one, Absorb) for done in one.items]
+        assert sorted(items) == [0, 1, 2]
+    merge(world, (0, 1, 2), 2, data=b"second", root=True)
+    await world.until(lambda: world.supervisor._jobs["j"].ended is not None)
+    last = msgspec.msgpack.decode(await world.supervisor.follow("j", 4), type=Page)
+    assert (last.state, last.failed, last.bill.cost) == ("done", 0, 4 + 10)
+    await world.fail()
+    again = msgspec.msgpack.decode(await world.supervisor.follow("j", 0), type=Page)
+    assert (again.bill, again.root, again.nodes[-1].data) == (last.bill, last.root, b"second")
+
+
+async def test_a_node_that_is_told_again_counts_once(world: JobWorld) -> None:
+    """The same message is passed over; one of a Reducer that has merged it anew was paid for, and no more."""
+    reducer(world)
+    await world.open("j", journal="ahead", reduces=True, grows=True)
+    await world.add("j", 0, [["say", one] for one in range(3)])
+    job = world.supervisor._jobs["j"]
+    await world.until(lambda: len(job.unmerged) == 3)
+    for serial, cost in ((1, 5), (1, 5), (1 << LIFE_BITS | 1, 10), (1 << LIFE_BITS | 1, 10)):
+        merge(world, (0, 1), serial)
+        await world.supervisor._safe(job)
+        assert (job.core.nodes.done, job.core.bill.cost) == (1, 3 + cost)
+        assert [done.item for done in job.unmerged] == [2, node_id(1, 0, 2)]
+
+
+def test_an_answer_that_takes_another_s_place_weighs_once() -> None:
+    """Or mapping would wait for merging that has nothing to merge."""
+    unmerged = Unmerged()
+    for size in (1000, 30):
+        unmerged.add(ItemDone(1, bytes(size)))
+    assert (len(unmerged), unmerged._bytes) == (1, 30)
+    unmerged.drop(1)
+    assert unmerged._bytes == 0
+
+
+async def test_a_tree_whose_answers_may_be_lost_is_merged_anew(world: JobWorld) -> None:
+    """What is written behind may be merged and never written: its Reducer forgets the tree, and is told all again."""
+    reducer(world)
+    asked: list[HoldAsk] = []
+
+    def held(_: Envelope, ask: HoldAsk) -> Holds:
+        asked.append(ask)
+        return Holds()
+
+    world.peers._posts["reducer-0"].on(HoldAsk, held)
+    for job, journal in (("j", "ahead"), ("k", "behind")):
+        await world.open(job, journal=journal, reduces=True, grows=True)
+        await world.add(job, 0, [["hang"]])
+    await world.until(lambda: Items.hanging == 2)
+    await world.fail("reducer-0")
+    assert (asked, Items.hanging) == ([HoldAsk(("j",))], 2)

@@ -38,7 +38,7 @@ class JournalActor(ActorShell):
         try:
             await self._opened()
             assert self._commits is not None
-            answer = await self._commits.append(batch)
+            answer = await self._commits.append(batch, len(data))
         except JournalPaused as error:
             answer = Appended(str(error))
         except UnderstudyError as error:

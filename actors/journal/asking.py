@@ -1,5 +1,6 @@
 """What goes over the wire between `JournalClient` and the Journal actor."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -101,6 +102,11 @@ def unpack_answer(data: bytes) -> Answered:
 def unpack_result(method: str, data: bytes) -> Any:
     """What the method returned."""
     return _RESULTS[method].decode(data)
+
+
+def pack_batch(batch: Sequence[bytes]) -> bytes:
+    """Appends that are sent together, each as MessagePack."""
+    return encode([msgspec.Raw(one) for one in batch])
 
 
 def unpack_batch(data: bytes) -> list[Append]:

@@ -24,7 +24,7 @@ from ...protocols.journal import (
     Swept,
 )
 from ..mailbox.persist import is_gone
-from .asking import Appended, encode, pack_ask, unpack_answer, unpack_appended, unpack_result, unpack_stats
+from .asking import Appended, encode, pack_ask, pack_batch, unpack_answer, unpack_appended, unpack_result, unpack_stats
 
 CALL_BYTES: Final = 80_000
 """A call carries so much, if one append is not more by itself: past 100 KB Ray's calls are several times dearer."""
@@ -42,6 +42,9 @@ log = structlog.get_logger(__name__)
 Call = Callable[[str, bytes], Awaitable[bytes]]
 """Calls a method of the actor, found anew where it has died. Raises what `is_gone` knows when it is not there."""
 
+Waiting = tuple[bytes, asyncio.Future[None]]
+"""An `Append` as MessagePack, and who waits until it is on disk."""
+
 
 class JournalClient:
     """See `understudy.actors.journal.api.Journal`.
@@ -55,7 +58,7 @@ class JournalClient:
 
     def __init__(self, call: Call) -> None:
         self._call = call
-        self._waiting: deque[tuple[Append, int, asyncio.Future[None]]] = deque()
+        self._waiting: deque[Waiting] = deque()
         self._held = 0
         self._room: deque[asyncio.Future[None]] = deque()
         self._task: asyncio.Task[None] | None = None
@@ -77,11 +80,12 @@ class JournalClient:
             await turn
         if self._closed:
             raise JournalError("the journal's client is closed")
+        # Packed here, so that who appends hears what can't be packed, and sizes are true and need not be reckoned.
+        data = encode(rows)
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
-        weight = rows.weight
-        self._waiting.append((rows, weight, done))
-        self._held += weight
+        self._waiting.append((data, done))
+        self._held += len(data)
         if self._task is None:
             self._task = loop.create_task(self._send())
         await done
@@ -94,18 +98,18 @@ class JournalClient:
             if self._task is not None:
                 self._task.cancel()
                 await asyncio.wait((self._task,))
-        for _, _, done in self._waiting:
+        for _, done in self._waiting:
             _fail(done, JournalError(f"it was not written before the end: {self._paused or 'no answer'}"))
         self._waiting.clear()
         self._make_room()
 
     async def _send(self) -> None:
-        group: list[tuple[Append, int, asyncio.Future[None]]] = []
+        group: list[Waiting] = []
         try:
             while self._waiting:
                 group = self._take()
-                answer = await self._say([rows for rows, _, _ in group])
-                for place, (_, _, done) in enumerate(group):
+                answer = await self._say([data for data, _ in group])
+                for place, (_, done) in enumerate(group):
                     if place in answer.refused:
                         _fail(done, JournalError(answer.refused[place]))
                     elif not done.done():  # nobody waits any more for one that was cancelled
@@ -117,12 +121,12 @@ class JournalClient:
         finally:
             self._task = None
 
-    def _take(self) -> list[tuple[Append, int, asyncio.Future[None]]]:
+    def _take(self) -> list[Waiting]:
         group = [self._waiting.popleft()]
-        held = group[0][1]
-        while self._waiting and held + self._waiting[0][1] <= CALL_BYTES:
+        held = len(group[0][0])
+        while self._waiting and held + len(self._waiting[0][0]) <= CALL_BYTES:
             group.append(self._waiting.popleft())
-            held += group[-1][1]
+            held += len(group[-1][0])
         self._held -= held
         return group
 
@@ -134,9 +138,9 @@ class JournalClient:
             if not turn.done():
                 turn.set_result(None)
 
-    async def _say(self, batch: list[Append]) -> Appended:
+    async def _say(self, batch: list[bytes]) -> Appended:
         """Tries until they are written, or never can be."""
-        data = encode(batch)
+        data = pack_batch(batch)
         pause = _FIRST_PAUSE_S
         while True:
             answer = await self._try(data, len(batch))

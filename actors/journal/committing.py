@@ -34,9 +34,14 @@ class GroupCommit:
         self._held = 0
         self._task: asyncio.Task[None] | None = None
 
-    async def append(self, batch: list[Append]) -> Appended:
-        """What became of the appends; returns when they are on disk, or when they were not written."""
-        weight = sum(one.weight for one in batch)
+    async def append(self, batch: list[Append], size: int = 0) -> Appended:
+        """What became of the appends; returns when they are on disk, or when they were not written.
+
+        Args:
+            batch: the appends.
+            size: bytes they came in; 0: their weights are summed, which takes a tenth of what a small row costs here.
+        """
+        weight = size or sum(one.weight for one in batch)
         if self._waiting and self._held + weight > MOST_BYTES:
             return Appended(
                 f"the journal is behind by {self._held >> 20} MiB: its disk is too slow for what is finished"

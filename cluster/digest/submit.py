@@ -56,7 +56,7 @@ def job_spec(
         looks=known or not models.embedded,
     )
     return JobSpec(
-        id=f"digest-{os.urandom(4).hex()}",
+        id=f"digest-{os.urandom(6).hex()}",
         title=f"digest {plan.root}",
         interpreter=INTERPRETER,
         spec=msgspec.msgpack.encode(digest),

@@ -64,7 +64,7 @@ def flow_spec(
     own = min((bound for bound in bounds if bound >= 0), default=-1)
     spec = FlowSpec(encode_flow(flow), cost=own, paths=paths)
     return JobSpec(
-        id=f"{flow.name}-{os.urandom(4).hex()}",
+        id=f"{flow.name}-{os.urandom(6).hex()}",
         title=title or f"run {flow.name}",
         interpreter=PATH,
         spec=msgspec.msgpack.encode(spec),

@@ -12,7 +12,7 @@ from ...protocols.jobs import JobSpec
 from ...protocols.journal import Append, JobRow, JobsAsk, ValueRow
 from ...protocols.queue import Submission, Submitted
 from .limits import limits_of
-from .lookup import all_jobs, found, job_row, known_jobs
+from .lookup import all_jobs, check_same, found, job_row, known_jobs
 from .pump import LIMITS, Pump
 from .rows import AGAIN, OVER, again, cancelled, handed_in, joined, spec_of
 
@@ -42,6 +42,7 @@ class Dispatcher(Pump):
             if len(self.queue) + len(specs) > MOST:
                 raise MailboxFull(f"the queue is full: {len(self.queue):,} jobs wait; hand in more later")
             known = await known_jobs(self._journal(), submissions, specs)
+            await check_same(self._journal(), known, submissions, specs)
             fresh: dict[str, Append] = {}
             for submission, spec in zip(submissions, specs, strict=True):
                 if found(known, submission, spec) is None:

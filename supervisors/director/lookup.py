@@ -61,3 +61,17 @@ def found(known: Mapping[Name, JobRow], submission: Submission, spec: JobSpec) -
     """The job that is there already, under the key or, where a driver hands in once more, under the id."""
     by_key = known.get(("key", spec.tenant, submission.key)) if submission.key else None
     return by_key or known.get(("id", spec.id))
+
+
+async def check_same(
+    journal: Journal, known: Mapping[Name, JobRow], submissions: Sequence[Submission], specs: Sequence[JobSpec]
+) -> None:
+    """Raises `UsageError` where an id is that of another job: who hands in would be given its answers for his own."""
+    told = {
+        spec.id: msgspec.msgpack.encode(spec)
+        for submission, spec in zip(submissions, specs, strict=True)
+        if ("id", spec.id) in known and not (submission.key and ("key", spec.tenant, submission.key) in known)
+    }
+    for row in await journal.specs(list(told)) if told else ():
+        if row.spec != told[row.job]:
+            raise UsageError(f"there is another job {row.job}: hand in once more, under a new id")

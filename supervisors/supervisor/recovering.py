@@ -57,9 +57,12 @@ class Recovering(Drivers):
         self._early.update({row.id: [] for row in rows})
         await self._read(self._load_spending)
         jobs = await self._read_jobs(rows)
-        told = HoldAsk(tuple(job.id for job in jobs))
+        all_of_them = HoldAsk(tuple(job.id for job in jobs))
+        # What was written behind may be lost though it was merged: its tree is merged anew, which costs nothing.
+        merged = HoldAsk(tuple(job.id for job in jobs if job.core.spec.journal == "ahead"))
         self._mappers.update(mappers)
-        holds = await asyncio.gather(*(self._holds(name, told) for name in (*mappers, *reducers)))
+        asks = [*((name, all_of_them) for name in mappers), *((name, merged) for name in reducers)]
+        holds = await asyncio.gather(*(self._holds(name, ask) for name, ask in asks))
         by_job = {job.id: job for job in jobs}
         self._forget_dead(jobs, holds)
         for name, held in holds:

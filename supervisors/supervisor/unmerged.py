@@ -46,7 +46,8 @@ class Unmerged:
         self._bytes -= len(gone.data) if gone else 0
 
     def add(self, done: ItemDone) -> None:
-        """The answer of an item or a node."""
+        """The answer of an item or a node; of an item that was tried again the later one counts."""
+        self.drop(done.item)
         self._answers[done.item] = done
         self._coming.discard(done.item)
         self._bytes += len(done.data)

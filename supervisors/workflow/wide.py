@@ -88,7 +88,7 @@ def job_spec(
         spec = msgspec.structs.replace(spec, reduce=merge.reduce, budget=merge.budget, total=merge.total)
     return msgspec.structs.replace(
         run.spec,
-        id=f"{run.spec.id}-{os.urandom(4).hex()}",
+        id=f"{run.spec.id}-{os.urandom(6).hex()}",
         title=f"{run.spec.title} {at.path}",
         spec=msgspec.msgpack.encode(spec),
         parent=run.spec.id,
