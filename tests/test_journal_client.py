@@ -341,6 +341,18 @@ async def test_what_cant_be_read_is_not_remembered() -> None:
     assert await JournalMemory(JournalClient(actor.call)).recall([b"k" * 16]) == [None]
 
 
+async def test_an_answer_that_can_not_be_read_keeps_nobody_waiting() -> None:
+    """Those who ask now and those who ask later are told that nothing is known."""
+
+    async def garbage(_: str, __: bytes) -> bytes:
+        return b"\xc1"
+
+    memory = JournalMemory(JournalClient(garbage))
+    for _ in range(2):
+        found = memory.recall([b"k" * 16]), memory.recall([b"l" * 16])
+        assert await asyncio.wait_for(asyncio.gather(*found), 1.0) == [[None], [None]]
+
+
 def test_the_answer_to_an_append_is_read_as_it_was_sent() -> None:
     """The wire keeps which were refused."""
     assert unpack_appended(encode(Appended("", {3: "why"}))) == Appended("", {3: "why"})

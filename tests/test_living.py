@@ -19,9 +19,9 @@ def clocks(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     async def sleep(seconds: float) -> None:
         passed[0] += seconds
 
-    monkeypatch.setattr(module.time, "time", lambda: NOW + passed[0])
-    monkeypatch.setattr(module.time, "monotonic", lambda: passed[0])
-    monkeypatch.setattr(module.asyncio, "sleep", sleep)
+    monkeypatch.setattr("time.time", lambda: NOW + passed[0])
+    monkeypatch.setattr("time.monotonic", lambda: passed[0])
+    monkeypatch.setattr("asyncio.sleep", sleep)
     return passed
 
 

@@ -15,7 +15,7 @@ from understudy.actors.mapper.testing import Items
 from understudy.actors.reducer.growing import node_id
 from understudy.protocols.config import Config, encode
 from understudy.protocols.envelope import Envelope
-from understudy.protocols.errors import JournalError, UnderstudyError, UsageError
+from understudy.protocols.errors import JournalError, MailboxFull, UnderstudyError, UsageError
 from understudy.protocols.jobs import JobSpec, Page, Verdict, Waiting
 from understudy.protocols.journal import Append, BlockRow, JobRow, JobsAsk, NoteRow, SpecRow
 from understudy.protocols.messages import (
@@ -597,9 +597,9 @@ async def test_a_tree_that_has_grown_is_merged_anew_when_items_are_tried_again(w
     _, last = await answers(world, "j")
     assert (last.state, last.failed, last.bill.cost) == ("done", 1, 3 + 5)
     Items.mended = True
-    for goes_on in (lambda: world.supervisor.resume("j", "failed"), world.fail):  # nothing is merged when it fails
+    for dies in (False, True):  # nothing is merged when it fails
         told.clear()
-        await goes_on()
+        await (world.fail() if dies else world.supervisor.resume("j", "failed"))
         await world.until(lambda: sum(len(one.items) for one in told if isinstance(one, Absorb)) == 3)
         assert [type(one) for one in told if not isinstance(one, Absorb | Taken)] == [ReduceOpen, Sealed]
         items = [done.item for one in told if isinstance(one, Absorb) for done in one.items]
@@ -653,3 +653,23 @@ async def test_a_tree_whose_answers_may_be_lost_is_merged_anew(world: JobWorld) 
     await world.until(lambda: Items.hanging == 2)
     await world.fail("reducer-0")
     assert (asked, Items.hanging) == ([HoldAsk(("j",))], 2)
+
+
+async def test_a_job_ends_though_a_mapper_takes_no_messages(world: JobWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told of the end when it has room again."""
+    monkeypatch.setattr(base_module, "PAUSE_S", 0.001)
+    await begin(world, "j", [["hang"]] * 8, width=1)
+    await world.until(lambda: Items.hanging == 2)
+    tell, full = world.supervisor.post.tell, [True]
+
+    def sometimes(name: str, payload: Any, **fields: Any) -> str:
+        if full[0] and name.startswith("mapper"):
+            raise MailboxFull(f"{name} has no room")
+        return tell(name, payload, **fields)
+
+    monkeypatch.setattr(world.supervisor.post, "tell", sometimes)
+    await world.supervisor.cancel("j")
+    await world.until(lambda: world.supervisor._jobs["j"].ended is not None)
+    assert ((await row(world, "j")).state, Items.hanging) == ("cancelled", 2)
+    full[0] = False
+    await world.until(lambda: Items.hanging == 0)

@@ -6,7 +6,6 @@ from typing import Final
 
 import structlog
 
-from ...protocols.errors import UnderstudyError
 from ...protocols.journal import Recalled
 from .api import Journal
 
@@ -60,6 +59,6 @@ class JournalMemory:
     async def _found(self, keys: Sequence[bytes]) -> list[Recalled | None]:
         try:
             return await self._journal.recall(keys)
-        except UnderstudyError as error:
-            log.warning("journal_not_recalled", keys=len(keys), error=str(error))
+        except Exception as error:  # noqa: BLE001 - whatever it is, who asks must not wait for ever
+            log.warning("journal_not_recalled", keys=len(keys), error=str(error).split("\n", 1)[0])
             return [None] * len(keys)

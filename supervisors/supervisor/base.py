@@ -13,7 +13,7 @@ import msgspec
 from ...actors.journal.api import Journal
 from ...actors.mailbox.ray_peer import in_ray_thread
 from ...actors.shell import ActorShell, log
-from ...protocols.errors import ActorError, JournalError, JournalPaused
+from ...protocols.errors import ActorError, JournalError, JournalPaused, MailboxFull
 from ...protocols.jobs import LIVE, EnsureReply
 from ...protocols.messages import (
     Absorb,
@@ -361,12 +361,20 @@ class JobShell(ActorShell):
         job.core.close()
         job.blocks.clear()
         for name in [*self._mappers, *([job.reducer] if job.core.spec.reduces else [])]:
-            self._tell(name, CancelJob(job.id), job)
+            self._tell_cancelled(name, job)
         for child in [self._jobs[name] for name in job.children if name in self._jobs]:
             self._stop(child)
         parent = self._jobs.get(job.core.spec.parent)
         if parent is not None:
             parent.children.discard(job.id)
+
+    def _tell_cancelled(self, name: str, job: Job) -> None:
+        """At once, or where an outbox is full, when it is not: a job ends also for who does not listen."""
+        tell = partial(self._tell, name, CancelJob(job.id), job)
+        try:
+            tell()
+        except MailboxFull:
+            self.post.spawn(self._act(tell))
 
     def _over(self, job: Job) -> None:
         """The job is over; the answers stay for its reader."""
