@@ -350,7 +350,7 @@ async def test_an_answer_that_can_not_be_read_keeps_nobody_waiting() -> None:
     memory = JournalMemory(JournalClient(garbage))
     for _ in range(2):
         found = memory.recall([b"k" * 16]), memory.recall([b"l" * 16])
-        assert await asyncio.wait_for(asyncio.gather(*found), 1.0) == [[None], [None]]
+        assert list(await asyncio.wait_for(asyncio.gather(*found), 1.0)) == [[None], [None]]
 
 
 def test_the_answer_to_an_append_is_read_as_it_was_sent() -> None:

@@ -18,6 +18,7 @@ from understudy.actors.journal.schema import APPLICATION, MIGRATIONS, VERSION
 from understudy.actors.journal.store import Store, open_store
 from understudy.actors.journal.testing import MemoryJournal
 from understudy.actors.journal.url import located
+from understudy.actors.journal.writing import Talk
 from understudy.protocols.errors import ConfigError, JournalError, JournalPaused
 from understudy.protocols.journal import AnswerRow, Append, JobRow, JobsAsk, StepRow
 
@@ -203,6 +204,29 @@ async def test_a_sweep_gives_the_room_back(tmp_path: Path) -> None:
     assert len(await answers_of(store, "young")) == 2500
     await store.append(answer("old", 0))  # its number is not another's
     assert len(await store.answers("old")) == 1
+    await store.close()
+
+
+async def test_a_sweep_that_breaks_off_leaves_no_number_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that was forgotten can be written again, also where the sweep failed after that."""
+    store = await opened(tmp_path / "journal.db")
+    jobs = tuple(JobRow(f"j{number:03}", "done", updated=1.0) for number in range(101))
+    await store.append(Append(jobs=jobs))
+    real, writes = store.database.write, 0
+
+    async def breaks_at_the_second(talk: Talk) -> None:
+        nonlocal writes
+        writes += 1
+        if writes == 2:
+            raise JournalPaused("the disk is full")
+        await real(talk)
+
+    monkeypatch.setattr(store.database, "write", breaks_at_the_second)
+    with pytest.raises(JournalPaused):
+        await store.sweep(5.0)
+    row = answer("j000", 0)
+    await store.append(row)
+    assert await store.answers("j000") == list(row.answers)
     await store.close()
 
 

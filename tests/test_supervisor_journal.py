@@ -32,9 +32,9 @@ from understudy.protocols.messages import (
     StartJobs,
     Taken,
 )
-from understudy.supervisors.supervisor import base as base_module
 from understudy.supervisors.supervisor import living as living_module
 from understudy.supervisors.supervisor import log as log_module
+from understudy.supervisors.supervisor import pumping as pumping_module
 from understudy.supervisors.supervisor.job import Job
 from understudy.supervisors.supervisor.paper import PATIENT_BYTES, Paper
 from understudy.supervisors.supervisor.unmerged import Unmerged
@@ -108,7 +108,7 @@ async def test_nothing_is_shown_before_it_is_written(world: JobWorld) -> None:
 
 async def test_answers_wait_for_those_that_are_on_their_way(world: JobWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are written together; at once when somebody waits for what was said."""
-    monkeypatch.setattr(base_module, "PACE_S", 60.0)
+    monkeypatch.setattr(pumping_module, "PACE_S", 60.0)
     await begin(world, "j", [["hang"], *(["say", one] for one in range(20))])
     job = world.supervisor._jobs["j"]
     await world.until(lambda: job.core.done == 20)
@@ -120,7 +120,7 @@ async def test_answers_wait_for_those_that_are_on_their_way(world: JobWorld, mon
 
 async def test_the_last_answers_wait_for_nothing(world: JobWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """A job is over as soon as it is, and so is one that is cancelled while answers wait; people are asked at once."""
-    monkeypatch.setattr(base_module, "PACE_S", 60.0)
+    monkeypatch.setattr(pumping_module, "PACE_S", 60.0)
     await begin(world, "done", [["say", one] for one in range(50)])
     assert (await answers(world, "done"))[1].state == "done"
     await begin(world, "asks", [["hang"], ["ask", ["a"]]])
@@ -657,7 +657,7 @@ async def test_a_tree_whose_answers_may_be_lost_is_merged_anew(world: JobWorld) 
 
 async def test_a_job_ends_though_a_mapper_takes_no_messages(world: JobWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is told of the end when it has room again."""
-    monkeypatch.setattr(base_module, "PAUSE_S", 0.001)
+    monkeypatch.setattr(pumping_module, "PAUSE_S", 0.001)
     await begin(world, "j", [["hang"]] * 8, width=1)
     await world.until(lambda: Items.hanging == 2)
     tell, full = world.supervisor.post.tell, [True]

@@ -1,6 +1,6 @@
 """What is over is forgotten: `gc`. In small transactions, so that appends go on in between."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from ...protocols.journal import Swept
@@ -22,11 +22,10 @@ async def sweep(
     size = await database.size()
     gone = await _chosen(database, before, jobs, most)
     gone.update(await _children(database, list(gone)))
-    for some in chunks(list(gone.values()), 100):
-        for number in some:
+    for some in chunks(list(gone.items()), 100):
+        for _, number in some:
             await _empty(database, number)
-        await database.write(_forget(some))
-    numbers.forget(gone)
+        await database.write(_forget(dict(some), numbers))
     await database.compact()
     return Swept(len(gone), size, await database.size())
 
@@ -72,8 +71,11 @@ def _delete(table: str, rows: Sequence[Row]) -> Talk:
     yield f"DELETE FROM {table} WHERE id BETWEEN $1 AND $2", [(rows[0][0], rows[-1][0])]  # noqa: S608 - our own word
 
 
-def _forget(numbers: Iterable[int]) -> Talk:
-    rows = [(number,) for number in numbers]
+def _forget(jobs: Mapping[str, int], numbers: Numbers) -> Talk:
+    rows = [(number,) for number in jobs.values()]
     yield "DELETE FROM spec WHERE number = $1", rows
     yield "DELETE FROM job WHERE number = $1", rows
     yield "DELETE FROM name WHERE number = $1", rows
+    # Within the transaction: an append that is written next, or after a sweep that broke off later, must not take a
+    # number that no name has any more. Where the transaction fails, they are only looked up again.
+    numbers.forget(jobs)

@@ -15,10 +15,11 @@ from ...protocols.errors import JournalError, UnderstudyError, UsageError
 from ...protocols.jobs import LIVE, EnsureAsk, EnsureReply
 from ...protocols.journal import AnswerRow, Append, BlockRow, JobRow, JobsAsk, SpecRow, ValueRow
 from ...protocols.messages import JobEnded, StartJobs
-from .base import DAY_S, DIRECTOR, PAUSE_S, JobShell
+from .base import DAY_S, DIRECTOR, JobShell
 from .book import Which
 from .job import SMALL_BYTES, Job
 from .living import lives
+from .pumping import PAUSE_S
 from .restoring import Restoring
 
 WAIT_S: Final = 60.0
