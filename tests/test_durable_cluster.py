@@ -1,20 +1,28 @@
-"""Jobs that last, for real: outages, people who are asked, clusters that die; the simulator's ledger judges."""
+"""Jobs that last, for real: outages, people, a store that is away, clusters that die; the simulator's ledger judges."""
 
+import contextlib
 import json
+import os
+import shutil
+import subprocess
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cluster_tools import Cluster, answered, configuration, repository, wait_until
-from durable_world import kill_all, own_cluster, paid_twice
+from durable_world import closed, kill_all, newest, own_cluster, paid_twice
 from flow_runs import flow_file, functions
+from journal_world import postgres_server
 
 from understudy.cluster.simulator import Answer, Latency, Settings, SimulatorProcess
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
 DIGEST = Settings(answer=Answer(mode="digest"), latency=Latency(median_s=0.5, sigma=0.1))
+SLOW = Settings(answer=Answer(mode="digest"), latency=Latency(median_s=1.0, sigma=0.1))
+"""100 files take 13 s at least: time for a command to be asked in the middle, on a busy machine, too."""
 SIX = "name: six\nrun:\n  kind: chain\n  steps:\n" + "\n".join(
     f'    - {{kind: call, model: {model}, prompt: "Step {number} of {{{{ input }}}}: {{{{ previous }}}}", '
     "max_tokens: 16}"
@@ -116,7 +124,27 @@ def test_a_function_before_ten_approvals_runs_once_whoever_dies(tmp_path: Path) 
     assert book.read_text(encoding="utf-8") == "called\n"
 
 
-# The queue takes digests, too ---------------------------------------------------------------------------------------
+# Clusters and drivers die --------------------------------------------------------------------------------------------
+
+
+def test_a_digest_outlives_its_whole_cluster(tmp_path: Path) -> None:
+    """SIGKILL of every process in mid-digest: `resume` ends it, and pays again at most for what was on its way."""
+    root = repository(tmp_path / "repo", files=60)
+    with SimulatorProcess(DIGEST) as simulator, own_cluster(tmp_path) as cluster:
+        # Of an account with a limit of concurrency a new cluster would first wait for all calls that may be out.
+        config = str(configuration(tmp_path, simulator))
+        how = ("--config", config, "--out", str(tmp_path / "out"), "--concurrency", "8")
+        child = cluster.start("digest", str(root), *how)
+        wait_until(lambda: answered(simulator) >= 20)
+        in_flight = simulator.health()["in_flight"]
+        kill_all(cluster)
+        child.communicate()
+        before = answered(simulator)
+        done = cluster.run("resume", newest(cluster)["id"], "--json")
+        assert done.code == 0, done.err
+        assert 20 <= before < 60
+        assert paid_twice(simulator) <= in_flight + 8, "calls on their way, and answers of the last moment"
+    _each_file_once(tmp_path / "out", 60)
 
 
 def test_a_queued_digest_is_read_later(cluster: Cluster, tmp_path: Path) -> None:
@@ -139,3 +167,85 @@ def _each_file_once(out: Path, files: int) -> None:
     paths = Counter(entry["path"] for entry in entries if entry["kind"] == "file")
     assert len(paths) == files
     assert set(paths.values()) == {1}
+
+
+# The store is away ---------------------------------------------------------------------------------------------------
+
+
+def test_a_journal_in_postgresql_that_is_restarted(tmp_path: Path) -> None:
+    """The server is away in mid-digest: the job says why it waits, goes on, and outlives its driver; nothing twice."""
+    root = repository(tmp_path / "repo", files=100)
+    with postgres_server() as server, SimulatorProcess(SLOW) as simulator:
+        with own_cluster(tmp_path, PG_PASSWORD="geheim-7c1e9f04", UNDERSTUDY_JOURNAL=server.url()) as cluster:
+            config = str(configuration(tmp_path, simulator, concurrency=8))
+            child = cluster.start("digest", str(root), "--config", config, "--out", str(tmp_path / "out"))
+            wait_until(lambda: answered(simulator) >= 20)
+            server.stop("immediate")
+            paused = _paused(cluster)
+            assert "PostgreSQL" in paused
+            assert "geheim" not in paused
+            stood = answered(simulator)
+            server.start()
+            wait_until(lambda: answered(simulator) >= min(100, stood + 10))
+            closed(child)
+            done = cluster.run("resume", newest(cluster)["id"], "--json")
+            assert done.code == 0, done.err
+        assert done.json["complete"]
+        assert paid_twice(simulator) == 0
+    _each_file_once(tmp_path / "out", 100)
+
+
+def _paused(cluster: Cluster) -> str:
+    """Why all work waits, as `understudy status` says when it does."""
+    told: list[str] = []
+
+    def waits() -> bool:
+        told.append(cluster.run("status", "--json").json["journal_paused"])
+        return bool(told[-1])
+
+    wait_until(waits)
+    return told[-1]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 8 MB; skipped where none can be mounted."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    root = [] if os.getuid() == 0 else ["sudo", "-n"]
+    mount = [*root, "mount", "-t", "tmpfs", "-o", f"size=8m,uid={os.getuid()},mode=700", "tmpfs", str(disk)]
+    try:
+        mounted = shutil.which(mount[0]) and subprocess.run(mount, capture_output=True, check=False).returncode == 0
+        if not mounted:
+            pytest.skip("only root can mount a small disk")
+        yield disk
+    finally:
+        subprocess.run([*root, "umount", "-l", str(disk)], capture_output=True, check=False)
+
+
+def test_a_full_disk_makes_a_digest_wait(tmp_path: Path, small_disk: Path) -> None:
+    """The journal's disk is full in mid-digest: it says so and waits; when there is room it goes on, nothing twice."""
+    root = repository(tmp_path / "repo", files=100)
+    with SimulatorProcess(SLOW) as simulator:
+        journal = f"sqlite:{small_disk / 'journal.db'}"
+        with own_cluster(tmp_path, UNDERSTUDY_JOURNAL=journal) as cluster:
+            config = str(configuration(tmp_path, simulator, concurrency=8))
+            how = ("--config", config, "--out", str(tmp_path / "out"), "--json")
+            child = cluster.start("digest", str(root), *how)
+            wait_until(lambda: answered(simulator) >= 20)
+            _filled(small_disk / "rubbish")
+            assert "full" in _paused(cluster)
+            stood = answered(simulator)
+            (small_disk / "rubbish").unlink()
+            told, errors = child.communicate(timeout=100)
+            assert child.returncode == 0, errors
+            assert 20 <= stood < 100
+        assert json.loads(told)["complete"]
+        assert paid_twice(simulator) == 0
+    _each_file_once(tmp_path / "out", 100)
+
+
+def _filled(path: Path) -> None:
+    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
+        while True:
+            file.write(b"\0" * 4096)
