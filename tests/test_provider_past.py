@@ -15,6 +15,7 @@ from understudy.actors.journal.testing import MemoryJournal
 from understudy.actors.mailbox.post import LocalPeers
 from understudy.actors.provider import actor as module
 from understudy.actors.provider.actor import Provider
+from understudy.actors.provider.core import ProviderCore
 from understudy.actors.provider.recent import Granted, age_s, encode, span_s, value_name
 from understudy.protocols.config import Account, Limits
 from understudy.protocols.journal import Append, ValueRow
@@ -136,3 +137,15 @@ async def test_a_slow_journal_holds_up_the_first_grant_for_a_moment(monkeypatch:
             await asyncio.sleep(0.001)
         assert one._core.snapshot(now=time.monotonic()).used_requests == 100
         assert len(journal.appended) == 2, "what it granted is written after the past was read"
+
+
+def test_slots_of_an_earlier_cluster_are_free() -> None:
+    """Its calls have ended with it, though its requests still count; a Provider's own successor holds them."""
+    limits = Limits(rpm=100, window_s=60.0, concurrency=8)
+    for past, free in ((True, 8), (False, 0)):
+        core = ProviderCore("a", Account(base_url="http://192.0.2.1/v1", limits=limits), epoch=1, now=0.0, fresh=past)
+        if past:
+            core.presume_used(now=0.0, age_s=0.0)
+        later = 75.0  # its window is over; its calls may last longer
+        said = core.ask("m", LeaseAsk(1, sizes=(1,) * 8, slots=8), cause="x", now=later)
+        assert sum(one.payload.slots for one in said if isinstance(one.payload, LeaseGrant)) == free

@@ -64,8 +64,11 @@ class ProviderCore:
             self.limiter.fill(now=now)
 
     def presume_used(self, *, now: float, age_s: float) -> None:
-        """An earlier Provider may have granted the whole quota until `age_s` ago."""
-        self.limiter.fill(now=now - age_s)
+        """The Provider of an earlier cluster may have granted the whole quota until `age_s` ago.
+
+        Whoever called then is gone with that cluster, and its sockets are closed: no slots are held for it.
+        """
+        self.limiter.fill(now=now - age_s, calls_out=False)
 
     @property
     def guard_s(self) -> float:

@@ -273,17 +273,17 @@ class Limiter:
             holding.until = min(holding.until, now)  # a dead holder spends nothing after its death
             self._presume(holding, now=now)
 
-    def fill(self, *, now: float, ttl_s: float = 0.0, travel_s: float = 0.0) -> None:
+    def fill(self, *, now: float, ttl_s: float = 0.0, travel_s: float = 0.0, calls_out: bool = True) -> None:
         """Counts the whole quota as used now: what a restarted Provider assumes, which does not know what was spent.
 
         Its predecessor's permits may be sent for another `ttl_s` and be under way for `travel_s` (if these are longer
-        than our own), and those calls are out for `call_s` at most.
+        than our own), and those calls are out for `call_s` at most, if any can be out (`calls_out`).
         """
         ttl_s = max(ttl_s, self.ttl_s)
         self._filled_until = now + ttl_s + max(travel_s, self.guard_s) + self.window_s
-        if self.slotted:
+        if calls_out and self.slotted:
             self._unknown_until = now + ttl_s + self.call_s
-        else:
+        elif calls_out:
             self._slotless_until = now + ttl_s + self.call_s
         self._fill(self.quota.requests, self.quota.tokens, now=now)
 
