@@ -7,6 +7,7 @@ import msgspec
 
 from ...protocols.errors import JournalPaused, UnderstudyError
 from ...protocols.journal import JournalStats
+from ...protocols.messages import Down
 from ..shell import ActorShell, log
 from .asking import Answered, Appended, encode, unpack_ask, unpack_batch
 from .committing import GroupCommit
@@ -31,6 +32,7 @@ class JournalActor(ActorShell):
         self._commits: GroupCommit | None = None
         self._opening = asyncio.Lock()
         self._paused = ""
+        self.post.on(Down, lambda _, __: None)  # said to all; here it changes nothing
 
     async def append(self, data: bytes) -> bytes:
         """Takes `list[Append]`, answers `Appended` when they are on disk or can't be written."""

@@ -3,14 +3,14 @@
 import getpass
 import os
 import time
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import orjson
 from rich.console import Console
 
 from ...protocols.errors import UnderstudyError, UsageError
-from ...protocols.jobs import Page, Verdict
+from ...protocols.jobs import Page, Verdict, Waiting
 from ...protocols.journal import JobsAsk
 from ...protocols.messages import ItemDone
 from ...supervisors.children import SUPERVISOR
@@ -20,6 +20,10 @@ from . import ending
 from .following import OK, PARTIAL, WAITING, left_alone
 from .job import approvals, follow
 from .results import read
+
+
+_TRIES: Final = 5
+"""A Supervisor that dies that often while it is told one thing has another trouble."""
 
 
 def listed(*, json: bool) -> int:
@@ -68,9 +72,7 @@ def answer(
     began = time.monotonic()
     with Session() as session:
         job = _meant(session, job)
-        supervisor = session.actor(SUPERVISOR)
-        data = msgspec.msgpack.encode(verdict)
-        went_on = session.get(supervisor.answer.remote(job, item, step, data))
+        went_on = _say(session, job, *_named(approvals(session, job), item, step), msgspec.msgpack.encode(verdict))
         console = Console(stderr=json)
         if not went_on:
             waiting = approvals(session, job)
@@ -84,6 +86,33 @@ def answer(
             last = follow(session, job, lambda page: gathered.extend(page.items))
         waiting = approvals(session, job) if last.state == "waiting" else []
     return _told(last, gathered, waiting, console, json=json, seconds=time.monotonic() - began)
+
+
+def _named(waiting: list[Waiting], item: int, step: str) -> tuple[int, str]:
+    """The item and the step by name, where only one can be meant: said again, it is no answer to the next question."""
+    several = [(one.item, ask.path) for one in waiting for ask in one.asks]
+    meant = [(at, path) for at, path in several if item in (-1, at) and step in ("", path)]
+    return meant[0] if len(meant) == 1 else (item, step)
+
+
+def _say(session: Session, job: str, item: int, step: str, verdict: bytes) -> bool:
+    """True when the item goes on by it. Where the Supervisor dies meanwhile, its successor knows whether it was heard.
+
+    Raises:
+        UsageError: nothing of that name waits.
+    """
+    for left in range(_TRIES, 0, -1):
+        try:
+            return bool(session.get(session.actor(SUPERVISOR).answer.remote(job, item, step, verdict)))
+        except UsageError:
+            raise
+        except UnderstudyError:  # it died before it answered
+            if left == 1:
+                raise
+            still = [(one.item, ask.path) for one in approvals(session, job) for ask in one.asks]
+            if (item, step) not in still:
+                return not any(at == item for at, _ in still)
+    raise AssertionError("the last try returns or raises")
 
 
 def _told(

@@ -22,6 +22,8 @@ from .paper import Paper
 from .restoring import decode_answer
 from .taking import Taking
 
+CANCEL_S: Final = 5.0
+"""Who cancels is answered when that is written, so that no death undoes it; or after so long, while nothing can be."""
 PAGE_S: Final = 0.1
 """A reader is told what is new at most ten times a second."""
 
@@ -264,7 +266,7 @@ class Drivers(Taking):
         if known is not None:
             self._stop(known)
             with contextlib.suppress(TimeoutError):  # written, too, if it can be
-                await asyncio.wait_for(self._safe(known), PAGE_S)
+                await asyncio.wait_for(self._safe(known), CANCEL_S)
 
     async def jobs(self) -> bytes:
         """All jobs that are known, as `list[JobStatus]`."""
