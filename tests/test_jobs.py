@@ -15,6 +15,7 @@ from rich.console import Console
 from understudy.actors.journal.testing import MemoryJournal
 from understudy.cluster.api_jobs import gathered
 from understudy.cluster.flows.again import left_over
+from understudy.cluster.flows.approvals import _named
 from understudy.cluster.flows.following import Following
 from understudy.cluster.flows.inputs import Lines
 from understudy.cluster.flows.job import is_dear, trace_context
@@ -30,7 +31,7 @@ from understudy.cluster.jobs.submitting import When, made
 from understudy.cluster.jobs.tables import Whose
 from understudy.protocols.config import Config
 from understudy.protocols.errors import UnderstudyError, UsageError
-from understudy.protocols.jobs import Bill, JobSpec, Page
+from understudy.protocols.jobs import ApprovalAsk, Bill, JobSpec, Page, Waiting
 from understudy.protocols.journal import AnswerRow, Append, JobRow, NoteRow, SpecRow, StepRow
 from understudy.protocols.messages import ItemDone
 from understudy.protocols.workflow import Flow
@@ -490,3 +491,15 @@ def test_a_job_has_the_trace_it_was_begun_in(monkeypatch: pytest.MonkeyPatch) ->
     made_up = trace_context()
     assert made_up != trace_context()
     assert len(tables.trace_id(made_up)) == 32
+
+
+def test_a_verdict_names_what_it_is_about() -> None:
+    """Where one question is meant it is named, so that said again it answers no other; else the choice is left open."""
+    one, two = ApprovalAsk("run/1", "t", "s"), ApprovalAsk("run/2", "t", "s")
+    single = [Waiting("j", 3, "t", 1.0, (one,))]
+    assert _named(single, -1, "") == (3, "run/1")
+    several = [*single, Waiting("j", 4, "t", 1.0, (one, two))]
+    assert _named(several, -1, "") == (-1, "")
+    assert _named(several, 4, "run/2") == (4, "run/2")
+    assert _named(several, 3, "") == (3, "run/1")
+    assert _named([], 7, "x") == (7, "x")

@@ -21,7 +21,6 @@ from .following import OK, PARTIAL, WAITING, left_alone
 from .job import approvals, follow
 from .results import read
 
-
 _TRIES: Final = 5
 """A Supervisor that dies that often while it is told one thing has another trouble."""
 
