@@ -11,11 +11,14 @@ import os
 import signal
 import sys
 import threading
-from typing import Any
+from typing import Any, Final
 
+from ..supervisors.children import DIRECTOR
 from . import home
 from .fingerprint import fingerprint
 from .spawn import NAMESPACE, RaySpawner
+
+LOOK_S: Final = 60.0
 
 
 def main() -> None:
@@ -42,17 +45,34 @@ def main() -> None:
         sys.stdout.flush()
     importing.join()
     _spawn(settings)
-    _wait_for_signal()
+    _wait_for_signal(float(settings["idle_s"]))
     home.forget()
     ray.shutdown()
 
 
-def _wait_for_signal() -> None:
-    """Returns on SIGTERM or SIGINT. `ray.init` installs handlers of its own, so ours come after it."""
+def _wait_for_signal(idle_s: float) -> None:
+    """Returns on SIGTERM or SIGINT. `ray.init` installs handlers of its own, so ours come after it.
+
+    Also where there has been no Director for `idle_s`: nobody else would say that the cluster is idle.
+    """
     told = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: told.set())
-    told.wait()
+    alone_s = 0.0
+    while not told.wait(LOOK_S):
+        alone_s = 0.0 if _has_director() else alone_s + LOOK_S
+        if 0 < idle_s <= alone_s:
+            return
+
+
+def _has_director() -> bool:
+    import ray  # noqa: PLC0415
+
+    try:
+        ray.get_actor(DIRECTOR, NAMESPACE)
+    except ValueError:
+        return False
+    return True
 
 
 def _spawn(settings: dict[str, Any]) -> None:
