@@ -20,7 +20,7 @@ class GiveUp:
 class RestartLimit:
     """At most `intensity` restarts in any `period_s`; the first is at once, each further one waits twice as long."""
 
-    intensity: int = 10
+    intensity: int = 15
     period_s: float = 30.0
     delay_s: float = 0.1
     delay_max_s: float = 5.0

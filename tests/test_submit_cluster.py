@@ -68,15 +68,26 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
     gcs, dashboard, agent, client = _ports(4)
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "UNDERSTUDY_"))}
     environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token), "UNDERSTUDY_HOME": str(folder / "mine")}
-    binary = Path(sys.executable).parent
+    # A folder of its own with a short name: in the usual one it would note itself as this machine's cluster, which
+    # others would find, and the paths of Ray's sockets may have 107 characters. Its Python is called by a path there,
+    # too: Ray starts what a job brings along by a command line without quotes, which a blank in a path would break.
+    ray = Path(tempfile.mkdtemp(prefix="ray-"))
+    (ray / "python").symlink_to(sys.prefix)
+    binary = ray / "python" / "bin"
     theirs = {**environ, "SIM_KEY": KEY, "UNDERSTUDY_HOME": str(folder / "theirs")}
     theirs["PATH"] = f"{binary}{os.pathsep}{environ['PATH']}"
-    command = [str(binary / "ray"), "start", "--head", "--block", "--include-dashboard=true", "--num-cpus=2"]
+    command = [
+        str(binary / "python"),
+        "-m",
+        "ray.scripts.scripts",
+        "start",
+        "--head",
+        "--block",
+        "--include-dashboard=true",
+        "--num-cpus=2",
+    ]
     command += ["--dashboard-host=127.0.0.1", "--node-ip-address=127.0.0.1", "--disable-usage-stats"]
     command += [f"--port={gcs}", f"--dashboard-port={dashboard}", f"--dashboard-agent-listen-port={agent}"]
-    # A folder of its own with a short name: in the usual one it would note itself as this machine's cluster, which
-    # others would find, and the paths of Ray's sockets may have 107 characters.
-    ray = Path(tempfile.mkdtemp(prefix="ray-"))
     command += [f"--ray-client-server-port={client}", "--object-store-memory=150000000", f"--temp-dir={ray}"]
     with (folder / "head.log").open("wb") as log:
         child = subprocess.Popen(command, env=theirs, stdout=log, stderr=log, cwd=folder)
