@@ -74,15 +74,20 @@ def submit(
         fresh=fresh,
     )
     when = When(key, priority, delay, attempts)
-    if not address:
-        _told_queued(_queued_flow(work, when) if path is None else _queued_digest(work, when), json=json)
-        return 0
+    if address:
+        return _sent(work, when, address, out, wait=wait, json=json)
+    _told_queued(_queued_flow(work, when) if path is None else _queued_digest(work, when), json=json)
+    return 0
+
+
+def _sent(work: "Work", when: "When", address: str, out: Path | None, *, wait: bool, json: bool) -> int:
+    from .jobs.submitting import When
+    from .remote.sending import send
+
     if when != When():
         raise UsageError(
             "--key, --priority, --delay and --attempts are the local queue's; leave out --address, or them"
         )
-    from .remote.sending import send
-
     return send(address, work, out, wait=wait, json=json)
 
 

@@ -4,8 +4,9 @@ import bisect
 import dataclasses
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
+from ...protocols.errors import UsageError
 from ...protocols.messages import ItemDone
 
 _DONE: Final = 1
@@ -15,6 +16,15 @@ _WORDS: Final = 300
 """Characters of the first failure that are kept."""
 
 Which = Literal["failed", "standing"]
+
+
+def whichever(again: str) -> tuple[Which, ...]:
+    """What `again` says. Raises `UsageError` where it says nothing that is known."""
+    words = tuple(word for word in again.split(",") if word)
+    known: tuple[Which, ...] = get_args(Which)
+    if set(words) - set(known):
+        raise UsageError(f"{again!r} can't be tried again: say {' or '.join(known)}")
+    return tuple(one for one in known if one in words)
 
 
 @dataclasses.dataclass(slots=True)

@@ -5,7 +5,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, NamedTuple, get_args
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -16,7 +16,7 @@ from ...protocols.jobs import LIVE, EnsureAsk, EnsureReply
 from ...protocols.journal import AnswerRow, Append, BlockRow, JobRow, JobsAsk, SpecRow, ValueRow
 from ...protocols.messages import JobEnded, StartJobs
 from .base import DAY_S, DIRECTOR, JobShell
-from .book import Which
+from .book import Which, whichever
 from .job import SMALL_BYTES, Job
 from .living import lives
 from .pumping import PAUSE_S
@@ -42,15 +42,6 @@ class Rows(NamedTuple):
 
 Again = Callable[[JobRow], str]
 """Which items of a job are tried again: `failed`, `standing`, both with a comma between, or none."""
-
-
-def whichever(again: str) -> tuple[Which, ...]:
-    """What `again` says. Raises `UsageError` where it says nothing that is known."""
-    words = tuple(word for word in again.split(",") if word)
-    known: tuple[Which, ...] = get_args(Which)
-    if set(words) - set(known):
-        raise UsageError(f"{again!r} can't be tried again: say {' or '.join(known)}")
-    return tuple(one for one in known if one in words)
 
 
 class Taking(JobShell):
