@@ -55,7 +55,7 @@ class CallOptions(msgspec.Struct, frozen=True):
     hedge: bool = True
 
 
-class Attempt(msgspec.Struct, frozen=True):
+class Attempt(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
     """One request that was sent, or that could not be.
 
     Attributes:
@@ -71,6 +71,8 @@ class Attempt(msgspec.Struct, frozen=True):
         open_cost: picodollars that the provider may have charged besides, because the reply was never seen to its end.
         first_s: seconds until a stream's first words; -1 where there was no stream, or no word.
         error: one line, empty for `ok`.
+        state: the breaker of its account, as last heard of.
+        status: of the reply, where there was one and it was no success.
     """
 
     candidate: str
@@ -85,6 +87,8 @@ class Attempt(msgspec.Struct, frozen=True):
     open_cost: int = 0
     first_s: float = -1.0
     error: str = ""
+    state: str = "closed"
+    status: int = 0
 
 
 class CallResult(msgspec.Struct, frozen=True):

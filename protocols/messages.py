@@ -245,6 +245,7 @@ class ItemDone(msgspec.Struct, frozen=True, array_like=True):
             job that wants an answer from the same is given this one.
         standing: a declared or an older answer stands in because no model could be asked: it should be tried again.
         recalled: nobody was asked: an earlier job's answer was at hand.
+        trace: what led to it, as `understudy.protocols.tracing.records.PartRecord`; empty where nobody notes it.
     """
 
     item: int
@@ -263,6 +264,7 @@ class ItemDone(msgspec.Struct, frozen=True, array_like=True):
     keys: tuple[bytes, ...] = ()
     standing: bool = False
     recalled: bool = False
+    trace: bytes = b""
 
     @property
     def known_cost(self) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from ...protocols.call import CallOptions
 from ...protocols.chat import ChatRequest
 from ..channel.channel import Channel
+from ..tracing.recorder import current
 from . import checking
 from .kit import Kit
 from .logical import LogicalCall, OnStream
@@ -45,4 +46,10 @@ class Caller:
         """
         if request.response_format is not None or request.tools:
             checking.check_schemas(request)
-        return await LogicalCall(self, request, tokens, options or self.defaults, on_text).run()
+        call = LogicalCall(self, request, tokens, options or self.defaults, on_text)
+        try:
+            return await call.run()
+        finally:  # also of a cancelled one: what was sent may have been charged
+            recorder = current()
+            if recorder is not None:
+                recorder.call(call)
