@@ -76,6 +76,8 @@ def cost(rate: Rate, usage: Usage) -> int:
 
 def estimate(rate: Rate, prompt_tokens: int, max_tokens: int) -> int:
     """The most picodollars that a call can cost whose prompt and answer have at most so many tokens."""
+    if not rate.tiers:  # nearly all; each attempt is estimated
+        return prompt_tokens * max(rate.input, rate.cached, rate.written) + max_tokens * rate.output
     reached: tuple[Rate | Tier, ...] = (rate, *(tier for tier in rate.tiers if prompt_tokens > tier.over))
     dearest = max(max(at.input, at.cached, at.written) for at in reached)
     return prompt_tokens * dearest + max_tokens * max(at.output for at in reached)

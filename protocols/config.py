@@ -14,12 +14,10 @@ from .accounts import Account, BreakerSettings, Kind, Limits, Timeouts
 from .routes import Balance, Caching, Candidate, Hedging, OnCut, OnFilter, Overflow, Price, Route
 from .routing import Budgets, Routing, Rule, Tenant, Weights
 from .strict import Name, Strict, mistake, unknown
-from .telemetry import Alerts, Telemetry
 
 __all__ = [
     "AUTO",
     "Account",
-    "Alerts",
     "Attempts",
     "Balance",
     "BreakerSettings",
@@ -39,7 +37,6 @@ __all__ = [
     "Route",
     "Routing",
     "Rule",
-    "Telemetry",
     "Tenant",
     "Timeouts",
     "Weights",
@@ -103,8 +100,6 @@ class Config(Strict):
     attempts: Attempts = Field(default=Attempts(), description="the budget of one logical call")
     digest: DigestSettings = Field(default=DigestSettings(), description="how a folder is digested")
     max_cost: float | None = Field(default=None, gt=0, description="dollars a job may spend")
-    telemetry: Telemetry = Field(default=Telemetry(), description="where spans and metrics are sent")
-    alerts: Alerts = Field(default=Alerts(), description="when somebody is alarmed")
 
     @field_validator("accounts")
     @classmethod

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from understudy.protocols.config import Account, Candidate, Config, Route
 from understudy.protocols.errors import ConfigError
-from understudy.supervisors.children import ChildSpec, check, core_children, provider_children
+from understudy.supervisors.children import ChildSpec, check, core_children, journal_child, provider_children
 from understudy.supervisors.director.core import Announce, Reconfigure, Start, TreeOfActors
 from understudy.supervisors.restart import RestartLimit
 
@@ -38,15 +38,16 @@ def test_a_dead_child_is_announced_and_restarted_alone() -> None:
     assert (status.state, status.restarts) == ("restarting", 1)
 
 
-def test_a_restarted_provider_knows_that_it_is_one() -> None:
+@pytest.mark.parametrize("child", [PROVIDER, journal_child("u")])
+def test_who_has_to_know_is_told_that_it_is_a_successor(child: ChildSpec) -> None:
     """A successor is told that it is not the first, also after it had been given up and is needed again."""
     tree = TreeOfActors(RestartLimit(intensity=1))
-    tree.ensure([PROVIDER], now=0.0)
-    [_, start] = tree.died("provider-a", now=1.0)
+    tree.ensure([child], now=0.0)
+    [_, start] = tree.died(child.name, now=1.0)
     assert isinstance(start, Start)
-    assert start.spec.settings["fresh"] is False
-    assert tree.died("provider-a", now=1.1) == [Announce("provider-a", restarting=False)]
-    [again] = tree.ensure([PROVIDER], now=2.0)
+    assert start.spec.settings == {**child.settings, "fresh": False}
+    assert tree.died(child.name, now=1.1) == [Announce(child.name, restarting=False)]
+    [again] = tree.ensure([child], now=2.0)
     assert again.spec.settings["fresh"] is False
 
 

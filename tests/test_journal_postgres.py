@@ -1,6 +1,7 @@
 """The Journal's store in PostgreSQL, on a real server: it is what the fake is, also when the server is restarted."""
 
 import asyncio
+import contextlib
 from collections.abc import Iterator
 
 import pytest
@@ -146,6 +147,36 @@ async def test_a_database_that_does_not_exist_says_so(server: PostgresServer) ->
         await open_store(server.url(database="no_such"), {"PG_PASSWORD": PASSWORD})
     assert PASSWORD not in str(raised.value)
     assert not isinstance(raised.value, JournalPaused)
+
+
+async def test_a_login_that_is_refused_later_is_waited_for(server: PostgresServer) -> None:
+    """Also by a successor; who is refused from the start has written it wrongly."""
+    store = await opened(server)
+
+    async def role(may: str) -> None:
+        ends = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'guest'"
+        for sql in (f"ALTER ROLE guest {may}", ends):
+            await store.database.fetch(sql)
+
+    await store.database.fetch("CREATE ROLE guest SUPERUSER LOGIN")
+    url = server.url().replace("postgres:", "guest:", 1)
+    guest = await open_store(url, {"PG_PASSWORD": PASSWORD})
+    await role("NOLOGIN")
+    with contextlib.suppress(JournalPaused):  # the connection that was broken off
+        await guest.append(answer("login", 0))
+    with pytest.raises(JournalPaused, match="refuses the login that it took before") as raised:
+        await guest.append(answer("login", 0))
+    with pytest.raises(JournalPaused, match="refuses the login"):
+        await open_store(url, {"PG_PASSWORD": PASSWORD}, known=True)
+    with pytest.raises(JournalError, match="refuses the login: mend") as wrong:
+        await open_store(url, {"PG_PASSWORD": PASSWORD})
+    assert not isinstance(wrong.value, JournalPaused)
+    assert PASSWORD not in f"{raised.value}{wrong.value}"
+    await role("LOGIN")
+    await guest.append(answer("login", 0))
+    assert len(await guest.answers("login")) == 1
+    for one in (guest, store):
+        await one.close()
 
 
 async def test_a_newer_versions_database_is_refused(server: PostgresServer) -> None:

@@ -25,11 +25,16 @@ class _Call:
         return self._answer()
 
 
+class ActorUnavailableError(ActorDied):
+    """A fake of Ray's, which is known by its name."""
+
+
 class Actor:
     """A fake of a handle: an actor that is dead answers nothing, whether Ray has noticed or not."""
 
     def __init__(self, pid: int, *, dead: bool = False) -> None:
         self._pid = pid
+        self._away = asyncio.Event()
         self.slow: asyncio.Event | None = None
         self.recovered: list[tuple[list[str], list[str]]] = []
         self.recover = self
@@ -47,8 +52,13 @@ class Actor:
         return self._pid
 
     async def _watched(self) -> int:
-        await self._ended.wait()
-        raise ActorDied("the actor died")
+        ends = [asyncio.ensure_future(event.wait()) for event in (self._ended, self._away)]
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for end in ends:
+                end.cancel()
+        raise (ActorUnavailableError if self._away.is_set() else ActorDied)("the connection broke")
 
     async def remote(self, mappers: list[str], reducers: list[str]) -> None:
         """`recover`, of a Supervisor."""
@@ -57,6 +67,10 @@ class Actor:
     def end(self) -> None:
         """It dies."""
         self._ended.set()
+
+    def part(self) -> None:
+        """It lives, and who watched it has lost it."""
+        self._away.set()
 
 
 class Actors:
@@ -83,6 +97,12 @@ class Actors:
         self.names[spec.name] = Actor(100 + len(self.started))
         return self.names[spec.name]
 
+    def kill(self, actor: Actor) -> None:
+        """Ends it; one that is dead can't be ended."""
+        if actor._ended.is_set():
+            raise ActorDied("it is dead")
+        actor.end()
+
     def wake(self) -> bool:
         """Whether the Director takes another's place."""
         return self.succeeds
@@ -92,7 +112,7 @@ class World:
     """A Director's shell, and a Supervisor that remembers what it is told."""
 
     def __init__(self, actors: Actors) -> None:
-        self.director = Nursery("director", "test", spawner=actors, fingerprint="x")  # type: ignore[arg-type]
+        self.director = Nursery("director", "test", spawner=actors, fingerprint="x")
         peers = LocalPeers()
         self.director.post._resolve = peers.resolve
         self.told: list[Any] = []
@@ -173,4 +193,26 @@ async def test_successors_of_both_know_who_lives() -> None:
     await until(lambda: bool(supervisor.recovered))
     assert supervisor.recovered == [(["mapper-0", "mapper-1"], ["reducer-0"])]
     assert actors.started == [SUPERVISOR]
+    await world.director.stop()
+
+
+@pytest.mark.parametrize("dead", [False, True])
+async def test_who_can_t_be_reached_does_not_go_on_beside_a_successor(
+    monkeypatch: pytest.MonkeyPatch, *, dead: bool
+) -> None:
+    """Two would pay for the same work; one that is dead in truth is no hindrance."""
+    monkeypatch.setattr(nursery, "GONE_PAUSE_S", 0.001)
+    actors = Actors(late=2)
+    world = World(actors)
+    world.director._ensure([REDUCER])
+    await world.hellos(1)
+    first = actors.names["reducer-0"]
+    first.part()
+    await asyncio.sleep(0)
+    if dead:
+        first.end()
+    found = await world.hellos(2)
+    assert first._ended.is_set()
+    assert [one.restarts for one in found] == [0, 1]
+    assert found[0].pid != found[1].pid
     await world.director.stop()

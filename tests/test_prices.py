@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from decimal import Decimal
 
+import msgspec
 import pytest
 from genai_prices import Usage as TheirUsage
 from genai_prices import calc_price
@@ -146,6 +147,14 @@ def test_no_call_costs_more_than_its_estimate(rate: Rate, prompt: int, answer: i
     written = data.draw(st.integers(0, used - cached))
     usage = Usage(used, data.draw(st.integers(0, answer)), cached_tokens=cached, written_tokens=written)
     assert cost(rate, usage) <= estimate(rate, prompt, answer)
+
+
+@given(RATES, st.integers(0, 10**6), st.integers(0, 10**6))
+def test_a_tier_that_is_not_reached_changes_no_estimate(rate: Rate, prompt: int, answer: int) -> None:
+    """A rate without tiers is estimated in a shorter way, to the same amount."""
+    plain = msgspec.structs.replace(rate, tiers=())
+    tiered = msgspec.structs.replace(rate, tiers=(Tier(over=prompt, input=10**9, output=10**9, cached=10**9),))
+    assert estimate(plain, prompt, answer) == estimate(tiered, prompt, answer)
 
 
 def test_the_most_of_an_answer_is_what_the_configuration_says() -> None:

@@ -71,6 +71,32 @@ async def test_nobody_listens() -> None:
     assert not caught.value.sent
 
 
+@pytest.mark.parametrize("whole", [True, False])
+async def test_connections_are_used_again(whole: bool) -> None:
+    """A reply that was read leaves its connection to the next request, whether its length was told or not."""
+    ports = []
+
+    async def talk(request: web.BaseRequest) -> web.StreamResponse:
+        assert request.transport is not None
+        ports.append(request.transport.get_extra_info("peername")[1])
+        await request.read()
+        if whole:
+            return web.Response(body=b"fine")
+        reply = web.StreamResponse()
+        await reply.prepare(request)
+        await reply.write(b"fine")
+        return reply
+
+    runner, url = await _serve(talk)
+    transport = _transport(url)
+    for _ in range(3):
+        assert (await transport.post("/chat", b"{}")).body == b"fine"
+    await transport.close()
+    await runner.cleanup()
+    assert len(ports) == 3
+    assert len(set(ports)) == 1
+
+
 async def _pieces(transport: AiohttpTransport, patience_s: float = 5.0) -> list[bytes]:
     found = []
     async with transport.stream("/chat", b"{}") as reply:

@@ -69,6 +69,7 @@ class Lateness:
 
     def disarm(self) -> None:
         """Nothing more is sent."""
+        self._first.trace.on_sent = None  # which refers to this: see the end of `LogicalCall.run`
         if self._late is not None:
             self._hedger.out -= 1
             self._hedger.late -= self._late

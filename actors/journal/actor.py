@@ -23,11 +23,13 @@ class JournalActor(ActorShell):
         name: see `ActorShell`.
         namespace: see `ActorShell`.
         url: see `understudy.actors.journal.url`; references are resolved here.
+        fresh: False where it takes the place of one that died.
     """
 
-    def __init__(self, name: str, namespace: str, url: str = "") -> None:
+    def __init__(self, name: str, namespace: str, url: str = "", *, fresh: bool = True) -> None:
         super().__init__(name, namespace)
         self._url = url
+        self._fresh = fresh
         self._store: Store | None = None
         self._commits: GroupCommit | None = None
         self._opening = asyncio.Lock()
@@ -79,7 +81,7 @@ class JournalActor(ActorShell):
     async def _opened(self) -> Store:
         async with self._opening:
             if self._store is None:
-                self._store = await open_store(self._url, os.environ)
+                self._store = await open_store(self._url, os.environ, known=not self._fresh)
                 self._commits = GroupCommit(self._store)
                 log.info("journal_opened", store=self._store.database.label)
             return self._store

@@ -29,10 +29,12 @@ class PostgresDatabase:
     Args:
         url: with the password; never shown.
         label: see `Database`.
+        known: a predecessor was let in: who is refused now waits, since a person may mend that.
     """
 
-    def __init__(self, url: str, label: str) -> None:
+    def __init__(self, url: str, label: str, *, known: bool = False) -> None:
         self.label = label
+        self._known = known
         self._url = url
         self._connections: dict[str, asyncpg.Connection[Any]] = {}
         self._locks = {"write": asyncio.Lock(), "read": asyncio.Lock()}
@@ -111,7 +113,7 @@ class PostgresDatabase:
             self._connections[use] = db
             if not self._migrated:
                 await self._migrate(db)
-                self._migrated = True
+                self._migrated = self._known = True
         return db
 
     async def _migrate(self, db: "asyncpg.Connection[Any]") -> None:
@@ -136,6 +138,11 @@ class PostgresDatabase:
             return JournalPaused(f"journal {self.label}: the server's disk is full: make room; work goes on by itself")
         if state.startswith(_SERVER):
             return JournalPaused(f"journal {self.label}: {_line(error)}; work goes on by itself")
+        if state.startswith("28") and self._known:
+            return JournalPaused(
+                f"journal {self.label}: the server refuses the login that it took before: mend user or password there;"
+                " work goes on by itself"
+            )
         if state.startswith("28"):
             return JournalError(f"journal {self.label}: the server refuses the login: mend user and password")
         return JournalError(f"journal {self.label}: {type(error).__name__}: {_line(error)}")

@@ -203,12 +203,13 @@ def _count(rows: Append) -> int:
     return sum(len(getattr(rows, field)) for field in Append.__struct_fields__)
 
 
-async def open_store(url: str, environ: Mapping[str, str]) -> Store:
+async def open_store(url: str, environ: Mapping[str, str], *, known: bool = False) -> Store:
     """The store at `url`, with its tables; to be closed when it is done with.
 
     Args:
         url: see `understudy.actors.journal.url`.
         environ: the environment its references are looked up in.
+        known: somebody has used it lately: a login that is refused is no mistake in `url`, and waited out.
 
     Raises:
         ConfigError: the URL can't be used, or a variable it refers to is not set.
@@ -216,7 +217,7 @@ async def open_store(url: str, environ: Mapping[str, str]) -> Store:
         JournalError: it is no journal of ours, or of a newer version.
     """
     place = located(url, environ)
-    store = Store(_database(place.kind, place.target, place.label))
+    store = Store(_database(place.kind, place.target, place.label, known=known))
     try:
         await store.values("")
     except BaseException:
@@ -225,11 +226,11 @@ async def open_store(url: str, environ: Mapping[str, str]) -> Store:
     return store
 
 
-def _database(kind: str, target: str, label: str) -> Any:
+def _database(kind: str, target: str, label: str, *, known: bool) -> Any:
     if kind == "sqlite":
         from .sqlite import SqliteDatabase  # noqa: PLC0415 - only what is needed is loaded
 
         return SqliteDatabase(target, label)
     from .postgres import PostgresDatabase  # noqa: PLC0415 - as above
 
-    return PostgresDatabase(target, label)
+    return PostgresDatabase(target, label, known=known)

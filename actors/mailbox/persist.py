@@ -15,12 +15,19 @@ _FIRST_PAUSE_S: Final = 0.02
 _LONGEST_PAUSE_S: Final = 1.0
 _RAY_GONE: Final = frozenset({"RayActorError", "ObjectLostError"})
 """What Ray raises, by the names of its classes: an actor is gone, or an object that only a dead process had."""
+_RAY_AWAY: Final = "ActorUnavailableError"
+"""A kind of `RayActorError`: the connection to an actor broke, and Ray has not heard within 1 s that it is dead."""
 
 
 def is_gone(error: BaseException) -> bool:
     """True where the call failed because a process died: its successor may answer."""
     # By name: to import Ray for the question alone would cost 0.4 s in a process that never calls it.
     return isinstance(error, ActorDied) or any(cls.__name__ in _RAY_GONE for cls in type(error).__mro__)
+
+
+def is_away(error: BaseException) -> bool:
+    """True where the call failed though its actor may live."""
+    return any(cls.__name__ == _RAY_AWAY for cls in type(error).__mro__)
 
 
 async def persist(attempt: Callable[[], Awaitable[T]]) -> T:

@@ -4,13 +4,14 @@ import dataclasses
 from collections import deque
 from collections.abc import Callable
 
+import msgspec
+
 from ...protocols.messages import Slice
 
 NEVER_BEGUN = -1
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Item:
+class Item(msgspec.Struct, frozen=True):
     """One item to work on.
 
     Attributes:

@@ -51,6 +51,7 @@ class TreeOfActors:
 
     Director
     ├── Supervisor
+    ├── Journal       a successor waits where its login is refused: its predecessor's was not
     ├── Provider …    a successor counts its whole quota as used: nobody knows what was spent
     ├── Mapper …      what it had goes to the others
     └── Reducer …     is told again what its predecessor knew
@@ -119,7 +120,7 @@ class TreeOfActors:
 
     @staticmethod
     def _successor(spec: ChildSpec) -> ChildSpec:
-        if spec.role != "provider":
+        if spec.role not in ("provider", "journal"):
             return spec
         return msgspec.structs.replace(spec, settings=spec.settings | {"fresh": False})
 

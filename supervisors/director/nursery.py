@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from ...actors.journal.api import Journal
-from ...actors.mailbox.persist import is_gone
+from ...actors.mailbox.persist import is_away, is_gone
 from ...actors.mailbox.ray_peer import in_ray_thread
 from ...actors.shell import ActorShell, log
 from ...protocols.envelope import Envelope
@@ -259,7 +259,19 @@ class Nursery(ActorShell):
             await handle.watch.remote()
         except Exception as error:  # noqa: BLE001 - any end of the call means that the process is gone
             log.info("child_died", name=name, cause=str(error).split("\n", 1)[0])
+            if is_away(error):
+                await self._fence(name, handle)
         self._died(name)
+
+    async def _fence(self, name: str, handle: Any) -> None:
+        """Ends a child that can't be reached and perhaps lives: what it has is given to others, who would pay again.
+
+        It can't just be gone on with: what was said to it, and by it, may be lost.
+        """
+        try:
+            await in_ray_thread(self._spawner.kill, handle)
+        except Exception as error:  # noqa: BLE001 - it is dead, or its node is: nothing is left to be ended
+            log.info("not_ended", name=name, cause=str(error).split("\n", 1)[0])
 
     def _died(self, name: str) -> None:
         self._handles.pop(name, None)
